@@ -1,0 +1,37 @@
+# Two commands matter: `make demo` and `make test`. Everything they need is installed by `.venv/.ready` below.
+PYTHON ?= python3
+ENVOY_VERSION := 1.40.0
+BIN := .venv/bin
+
+.PHONY: demo test unit lint bench lock clean setup
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml requirements.lock packaging/setup.sh
+	PYTHON=$(PYTHON) ENVOY_VERSION=$(ENVOY_VERSION) sh packaging/setup.sh
+	touch $@
+
+demo: setup
+	$(BIN)/isthmus demo
+
+test: setup lint unit
+	$(BIN)/pytest tests -m lab
+
+unit: setup
+	timeout 90 $(BIN)/pytest tests -m "not lab" -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m bench
+
+# The lock holds versions and hashes only; where packages come from is the machine's own configuration.
+lock:
+	$(BIN)/uv pip compile pyproject.toml --extra lab --group dev --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+clean:
+	rm -rf .venv .envoy

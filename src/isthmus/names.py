@@ -1,0 +1,141 @@
+"""Every name the outside world sees: labels, annotations, ports, namespaces, well-known objects.
+
+Linkerd's names are used wherever Linkerd has one, so that its documentation, dashboards and habits keep working. Names
+that exist only here carry the `isthmus` prefix. This module imports nothing: it is the one module every room may read.
+"""
+
+from typing import Final
+
+VERSION: Final = "0.1.0"
+
+# --- namespaces ---------------------------------------------------------------------------------------------------
+CONTROL_PLANE_NAMESPACE: Final = "linkerd"
+MULTICLUSTER_NAMESPACE: Final = "linkerd-multicluster"
+
+# --- control plane objects ----------------------------------------------------------------------------------------
+CONFIG_MAP: Final = "linkerd-config"
+"""ConfigMap with the installation's values as YAML under the key `values`."""
+TRUST_ROOTS_CONFIG_MAP: Final = "linkerd-identity-trust-roots"
+TRUST_ROOTS_KEY: Final = "ca-bundle.crt"
+TRUST_DOMAIN_KEY: Final = "trust-domain"
+"""Second key of the trust roots ConfigMap: the SPIFFE trust domain those roots speak for."""
+IDENTITY_ISSUER_SECRET: Final = "linkerd-identity-issuer"
+INJECTOR_TLS_SECRET: Final = "linkerd-proxy-injector-k8s-tls"
+INJECTOR_WEBHOOK: Final = "linkerd-proxy-injector-webhook-config"
+
+IDENTITY_SERVICE: Final = "linkerd-identity"
+DESTINATION_SERVICE: Final = "linkerd-dst"
+INJECTOR_SERVICE: Final = "linkerd-proxy-injector"
+IDENTITY_DEPLOYMENT: Final = "linkerd-identity"
+DESTINATION_DEPLOYMENT: Final = "linkerd-destination"
+INJECTOR_DEPLOYMENT: Final = "linkerd-proxy-injector"
+
+# --- multicluster objects -----------------------------------------------------------------------------------------
+GATEWAY: Final = "linkerd-gateway"
+MULTICLUSTER_CONTROLLER: Final = "linkerd-multicluster-controller"
+REMOTE_ACCESS_ACCOUNT: Final = "linkerd-service-mirror-remote-access-default"
+CREDENTIALS_SECRET_PREFIX: Final = "cluster-credentials-"
+CREDENTIALS_SECRET_TYPE: Final = "mirror.linkerd.io/remote-kubeconfig"
+CREDENTIALS_KEY: Final = "kubeconfig"
+LINK_GROUP: Final = "multicluster.linkerd.io"
+LINK_VERSION: Final = "v1alpha3"
+FEDERATION_GROUP: Final = "federation.isthmus.io"
+FEDERATION_VERSION: Final = "v1alpha1"
+LINK_FINALIZER: Final = "multicluster.isthmus.io/link"
+LINK_NAME_PREFIX: Final = "linkerd-"
+"""`multicluster link --cluster-name east` names its Link `linkerd-east`, as the tutorial does."""
+PROBE_SERVICE_PREFIX: Final = "probe-"
+
+# --- ports --------------------------------------------------------------------------------------------------------
+INBOUND_PORT: Final = 4143
+OUTBOUND_PORT: Final = 4140
+ADMIN_PORT: Final = 4191
+"""The proxy's /ready, /live and /metrics."""
+CONTROL_PORT: Final = 4190
+"""Reserved, as Linkerd's tap port; never redirected."""
+ENVOY_ADMIN_PORT: Final = 4192
+"""Envoy's own admin interface, on 127.0.0.1 in the pod only."""
+GATEWAY_PORT: Final = 4143
+GATEWAY_PROBE_PORT: Final = 4191
+IDENTITY_PORT: Final = 8080
+DESTINATION_PORT: Final = 8086
+INJECTOR_PORT: Final = 8443
+CONTROLLER_ADMIN_PORT: Final = 9990
+"""/ready, /live and /metrics of every control-plane process."""
+DEFAULT_OPAQUE_PORTS: Final = (25, 587, 3306, 4444, 5432, 6379, 9300, 11211)
+
+# --- containers ---------------------------------------------------------------------------------------------------
+PROXY_CONTAINER: Final = "linkerd-proxy"
+INIT_CONTAINER: Final = "linkerd-init"
+PROXY_UID: Final = 2102
+IDENTITY_VOLUME: Final = "linkerd-identity-end-entity"
+IDENTITY_DIR: Final = "/var/run/linkerd/identity/end-entity"
+TOKEN_VOLUME: Final = "linkerd-identity-token"
+TOKEN_DIR: Final = "/var/run/secrets/tokens"
+TOKEN_FILE: Final = "linkerd-identity-token"
+TOKEN_AUDIENCE: Final = "identity.l5d.io"
+DEFAULT_REGISTRY: Final = "localhost/isthmus"
+"""Images are `<registry>/controller`, `<registry>/proxy` and `<registry>/proxy-init`, tagged with VERSION."""
+CONTROLLER_IMAGE: Final = "controller"
+PROXY_IMAGE: Final = "proxy"
+INIT_IMAGE: Final = "proxy-init"
+
+# --- labels and annotations ---------------------------------------------------------------------------------------
+INJECT_ANNOTATION: Final = "linkerd.io/inject"
+CONTROL_PLANE_NS_LABEL: Final = "linkerd.io/control-plane-ns"
+WORKLOAD_NS_LABEL: Final = "linkerd.io/workload-ns"
+COMPONENT_LABEL: Final = "linkerd.io/control-plane-component"
+EXTENSION_LABEL: Final = "linkerd.io/extension"
+PROXY_OWNER_LABEL_PREFIX: Final = "linkerd.io/proxy-"
+CREATED_BY_ANNOTATION: Final = "linkerd.io/created-by"
+PROXY_VERSION_ANNOTATION: Final = "linkerd.io/proxy-version"
+TRUST_ROOT_HASH_ANNOTATION: Final = "linkerd.io/trust-root-sha256"
+CONFIG_PREFIX: Final = "config.linkerd.io/"
+OPAQUE_PORTS_ANNOTATION: Final = "config.linkerd.io/opaque-ports"
+SKIP_INBOUND_PORTS_ANNOTATION: Final = "config.linkerd.io/skip-inbound-ports"
+SKIP_OUTBOUND_PORTS_ANNOTATION: Final = "config.linkerd.io/skip-outbound-ports"
+ENABLE_GATEWAY_ANNOTATION: Final = "config.linkerd.io/enable-gateway"
+ADMISSION_WEBHOOKS_LABEL: Final = "config.linkerd.io/admission-webhooks"
+
+EXPORTED: Final = "mirror.linkerd.io/exported"
+"""Label or annotation on a Service: `true` exports it through the gateway."""
+MIRROR_PREFIX: Final = "mirror.linkerd.io"
+MIRRORED_SERVICE_LABEL: Final = "mirror.linkerd.io/mirrored-service"
+MIRRORED_GATEWAY_LABEL: Final = "mirror.linkerd.io/mirrored-gateway"
+CLUSTER_NAME_LABEL: Final = "mirror.linkerd.io/cluster-name"
+REMOTE_SERVICE_FQN_ANNOTATION: Final = "mirror.linkerd.io/remote-svc-fq-name"
+REMOTE_RESOURCE_VERSION_ANNOTATION: Final = "mirror.linkerd.io/remote-resource-version"
+REMOTE_GATEWAY_IDENTITY_ANNOTATION: Final = "mirror.linkerd.io/remote-gateway-identity"
+GATEWAY_IDENTITY_ANNOTATION: Final = "mirror.linkerd.io/gateway-identity"
+CREDENTIALS_CLUSTER_LABEL: Final = "multicluster.linkerd.io/cluster-name"
+CREDENTIALS_TRUST_DOMAIN_ANNOTATION: Final = "multicluster.linkerd.io/trust-domain"
+CREDENTIALS_CLUSTER_DOMAIN_ANNOTATION: Final = "multicluster.linkerd.io/cluster-domain"
+SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+MANAGED_BY_LABEL: Final = "endpointslice.kubernetes.io/managed-by"
+
+# --- request headers ----------------------------------------------------------------------------------------------
+CLIENT_ID_HEADER: Final = "l5d-client-id"
+"""Set by the server's proxy on every request: the client's SPIFFE ID as its certificate proved it."""
+PROXY_ERROR_HEADER: Final = "l5d-proxy-error"
+"""On replies a proxy made itself, never on the application's: the reason in words."""
+ORIGINAL_PROTOCOL_HEADER: Final = "l5d-orig-proto"
+"""Between proxies only: the protocol the client spoke, restored towards the application."""
+DESTINATION_HEADER: Final = "l5d-dst-override"
+"""Inside one proxy only: the cluster that the catch-all route takes. Written over and stripped there."""
+
+# --- xDS resource names -------------------------------------------------------------------------------------------
+OUTBOUND_CLUSTER_PREFIX: Final = "outbound/"
+"""`outbound/10.96.0.5:8080`: what a pod reaches at an original destination. Asked by the outbound listener only."""
+EXPORT_CLUSTER_PREFIX: Final = "export/"
+"""`export/10.244.0.7:8080`: an endpoint of an exported service. Asked by a gateway only, prefix written by the gateway."""
+GATEWAY_CLUSTER_PREFIX: Final = "gateway/"
+"""`gateway/cluster-east`: the gateway addresses of a linked cluster. Asked by the tunnel listener only."""
+TRUST_OUTBOUND_SECRET: Final = "trust/outbound"
+"""SDS: bundles by trust domain that vouch for servers: this cluster's and those of the clusters it links to."""
+TRUST_INBOUND_SECRET: Final = "trust/inbound"
+"""SDS: bundles that vouch for clients: this cluster's and, where this pod is exported or a gateway, the linking ones."""
+WORKLOAD_CERTIFICATE_SECRET: Final = "workload"
+"""SDS from a file in the pod: the workload's certificate and key."""
+MESH_SNI_SUFFIX: Final = "mesh.isthmus.internal"
+"""Inbound mesh TLS is told from the application's own TLS by this suffix of its SNI."""
+GATEWAY_SNI: Final = "gateway.mesh.isthmus.internal"
