@@ -1,0 +1,1 @@
+"""One node of a lab cluster: pods as processes, and the services around them."""
