@@ -1,0 +1,234 @@
+"""What `linkerd install` prints: the control plane as a list of Kubernetes objects, in the order to apply them."""
+
+import base64
+
+import yaml
+
+from isthmus import names
+from isthmus.install import rbac
+from isthmus.install.crds import crds
+from isthmus.install.values import InstallValues
+from isthmus.install.workloads import (
+    Component,
+    Manifest,
+    deployment,
+    identity_token_volume,
+    secret_volume,
+    service,
+    service_account,
+    trust_roots_volume,
+)
+
+NAMESPACE = names.CONTROL_PLANE_NAMESPACE
+
+
+def manifests(values: InstallValues) -> list[Manifest]:
+    """The whole control plane. Pure: equal values give equal objects."""
+    components = (_identity(values), _destination(values), _injector(values))
+    return [
+        _namespace(),
+        *crds(),
+        *(service_account(component.name, namespace=NAMESPACE) for component in components),
+        *rbac.control_plane(),
+        *_configuration(values),
+        *_services(*components),
+        *(deployment(component, namespace=NAMESPACE) for component in components),
+        _webhook(values),
+    ]
+
+
+def _namespace() -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": NAMESPACE,
+            "annotations": {names.INJECT_ANNOTATION: "disabled"},
+            "labels": {
+                "linkerd.io/is-control-plane": "true",
+                names.ADMISSION_WEBHOOKS_LABEL: "disabled",
+                names.CONTROL_PLANE_NS_LABEL: NAMESPACE,
+            },
+        },
+    }
+
+
+def _configuration(values: InstallValues) -> list[Manifest]:
+    certificates = values.certificates
+    return [
+        _config_map(names.CONFIG_MAP, {"values": yaml.safe_dump(dict(values.public()), sort_keys=False)}),
+        _config_map(
+            names.TRUST_ROOTS_CONFIG_MAP,
+            {
+                names.TRUST_ROOTS_KEY: certificates.trust_anchors,
+                names.TRUST_DOMAIN_KEY: certificates.trust_domain,
+            },
+        ),
+        _tls_secret(names.IDENTITY_ISSUER_SECRET, certificates.issuer_certificate, certificates.issuer_key),
+        _tls_secret(names.INJECTOR_TLS_SECRET, certificates.webhook_certificate, certificates.webhook_key),
+    ]
+
+
+def _config_map(name: str, data: dict[str, str]) -> Manifest:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(name, "controller"), "data": data}
+
+
+def _tls_secret(name: str, certificate: str, key: str) -> Manifest:
+    data = {"tls.crt": certificate, "tls.key": key}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _metadata(name, "identity"),
+        "type": "kubernetes.io/tls",
+        "data": {file: base64.b64encode(pem.encode()).decode() for file, pem in data.items()},
+    }
+
+
+def _metadata(name: str, component: str) -> Manifest:
+    return {
+        "name": name,
+        "namespace": NAMESPACE,
+        "labels": {names.COMPONENT_LABEL: component, names.CONTROL_PLANE_NS_LABEL: NAMESPACE},
+    }
+
+
+def _component(values: InstallValues, **fields: object) -> Component:
+    return Component(
+        image=values.image(names.CONTROLLER_IMAGE),
+        image_pull_policy=values.image_pull_policy,
+        replicas=values.controller_replicas,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def _identity(values: InstallValues) -> Component:
+    roots, roots_mount = trust_roots_volume()
+    issuer, issuer_mount = secret_volume(
+        "issuer", secret=names.IDENTITY_ISSUER_SECRET, path="/var/run/linkerd/identity/issuer"
+    )
+    return _component(
+        values,
+        name=names.IDENTITY_DEPLOYMENT,
+        component="identity",
+        args=(
+            "identity",
+            f"--namespace={NAMESPACE}",
+            f"--cluster-domain={values.cluster_domain}",
+            f"--trust-domain={values.certificates.trust_domain}",
+            f"--issuance-lifetime={values.issuance_lifetime}",
+            f"--clock-skew-allowance={values.clock_skew_allowance}",
+            f"--log-level={values.controller_log_level}",
+        ),
+        ports={"ident-https": names.IDENTITY_PORT},
+        volumes=(roots, issuer),
+        mounts=(roots_mount, issuer_mount),
+    )
+
+
+def _destination(values: InstallValues) -> Component:
+    roots, roots_mount = trust_roots_volume()
+    token, token_mount = identity_token_volume()
+    return _component(
+        values,
+        name=names.DESTINATION_DEPLOYMENT,
+        component="destination",
+        args=(
+            "destination",
+            f"--namespace={NAMESPACE}",
+            f"--cluster-domain={values.cluster_domain}",
+            f"--trust-domain={values.certificates.trust_domain}",
+            *(f"--cluster-network={network}" for network in values.cluster_networks),
+            f"--log-level={values.controller_log_level}",
+        ),
+        ports={"dest-grpc": names.DESTINATION_PORT},
+        volumes=(roots, token),
+        mounts=(roots_mount, token_mount),
+    )
+
+
+def _injector(values: InstallValues) -> Component:
+    roots, roots_mount = trust_roots_volume()
+    tls, tls_mount = secret_volume("tls", secret=names.INJECTOR_TLS_SECRET, path="/var/run/linkerd/tls")
+    return _component(
+        values,
+        name=names.INJECTOR_DEPLOYMENT,
+        component="proxy-injector",
+        args=(
+            "proxy-injector",
+            f"--namespace={NAMESPACE}",
+            f"--cluster-domain={values.cluster_domain}",
+            f"--trust-domain={values.certificates.trust_domain}",
+            f"--registry={values.registry}",
+            f"--version={values.version}",
+            f"--image-pull-policy={values.image_pull_policy}",
+            f"--proxy-log-level={values.proxy_log_level}",
+            f"--log-level={values.controller_log_level}",
+        ),
+        ports={"injector-https": names.INJECTOR_PORT},
+        volumes=(roots, tls),
+        mounts=(roots_mount, tls_mount),
+    )
+
+
+def _services(identity: Component, destination: Component, injector: Component) -> list[Manifest]:
+    return [
+        service(
+            names.IDENTITY_SERVICE,
+            identity,
+            namespace=NAMESPACE,
+            ports=[("https", names.IDENTITY_PORT, "ident-https")],
+        ),
+        service(
+            names.DESTINATION_SERVICE,
+            destination,
+            namespace=NAMESPACE,
+            ports=[("grpc", names.DESTINATION_PORT, "dest-grpc")],
+        ),
+        service(
+            names.INJECTOR_SERVICE, injector, namespace=NAMESPACE, ports=[("https", 443, "injector-https")]
+        ),
+    ]
+
+
+def _webhook(values: InstallValues) -> Manifest:
+    """Pods only; the control plane itself and clusters' own machinery are left alone."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {
+            "name": names.INJECTOR_WEBHOOK,
+            "labels": {names.COMPONENT_LABEL: "proxy-injector", names.CONTROL_PLANE_NS_LABEL: NAMESPACE},
+        },
+        "webhooks": [
+            {
+                "name": "linkerd-proxy-injector.linkerd.io",
+                "namespaceSelector": {
+                    "matchExpressions": [
+                        {"key": names.ADMISSION_WEBHOOKS_LABEL, "operator": "NotIn", "values": ["disabled"]},
+                        {
+                            "key": "kubernetes.io/metadata.name",
+                            "operator": "NotIn",
+                            "values": ["kube-system", "cert-manager"],
+                        },
+                    ]
+                },
+                "clientConfig": {
+                    "service": {"name": names.INJECTOR_SERVICE, "namespace": NAMESPACE, "path": "/", "port": 443},
+                    "caBundle": base64.b64encode(values.certificates.webhook_ca.encode()).decode(),
+                },
+                "failurePolicy": "Ignore",
+                "admissionReviewVersions": ["v1"],
+                "rules": [
+                    {
+                        "operations": ["CREATE"],
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "resources": ["pods"],
+                        "scope": "Namespaced",
+                    }
+                ],
+                "sideEffects": "None",
+                "timeoutSeconds": 10,
+            }
+        ],
+    }
