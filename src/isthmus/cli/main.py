@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from isthmus import names
+from isthmus.cli.options import shared_flags
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("isthmus.cli.check:check", "Check an installation for problems"),
@@ -62,7 +63,8 @@ Examples:
 
 @click.group(cls=LazyGroup, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(names.VERSION, message="%(version)s")
-def cli() -> None:
+@shared_flags
+def cli(**_: str | None) -> None:
     """Isthmus: a multi-cluster service mesh that speaks Linkerd's API."""
 
 

@@ -1,8 +1,9 @@
 """The flags that every command shares, and how a failure is told."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
@@ -25,35 +26,38 @@ class Cluster:
         return f'context "{self.context}"' if self.context else "the current context"
 
 
-def cluster_options(command: Command) -> Command:
-    """Adds --kubeconfig, --context and --linkerd-namespace; the command receives `cluster: Cluster`."""
+FLAGS: Final = (
+    click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file [default: $KUBECONFIG, ~/.kube/config]"),
+    click.option("--context", metavar="NAME", help="Context of the kubeconfig [default: the current one]"),
+    click.option("-L", "--linkerd-namespace", metavar="NS", help="Namespace of the control plane [default: linkerd]"),
+)
 
+
+def shared_flags(command: Command) -> Command:
+    """Adds the shared flags to the root command, where Linkerd accepts them too."""
+    for option in reversed(FLAGS):
+        command = option(command)
+    return command
+
+
+def cluster_options(command: Command) -> Command:
+    """Adds the shared flags; the command receives `cluster: Cluster`. A flag before the subcommand counts as well."""
+
+    @shared_flags
+    @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        outer = click.get_current_context().find_root().params
+
+        def flag(name: str) -> str | None:
+            return kwargs.pop(name) or outer.get(name)
+
         cluster = Cluster(
-            kubeconfig=kwargs.pop("kubeconfig"),
-            context=kwargs.pop("context"),
-            linkerd_namespace=kwargs.pop("linkerd_namespace"),
+            kubeconfig=flag("kubeconfig"),
+            context=flag("context"),
+            linkerd_namespace=flag("linkerd_namespace") or names.CONTROL_PLANE_NAMESPACE,
         )
         return command(*args, cluster=cluster, **kwargs)
 
-    wrapped.__name__ = command.__name__
-    wrapped.__doc__ = command.__doc__
-    wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
-    for option in reversed(
-        (
-            click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file [default: $KUBECONFIG, ~/.kube/config]"),
-            click.option("--context", metavar="NAME", help="Context of the kubeconfig [default: the current one]"),
-            click.option(
-                "-L",
-                "--linkerd-namespace",
-                metavar="NS",
-                default=names.CONTROL_PLANE_NAMESPACE,
-                show_default=True,
-                help="Namespace of the control plane",
-            ),
-        )
-    ):
-        wrapped = option(wrapped)
     return wrapped  # type: ignore[return-value]
 
 

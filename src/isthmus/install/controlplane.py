@@ -184,9 +184,7 @@ def _services(identity: Component, destination: Component, injector: Component) 
             namespace=NAMESPACE,
             ports=[("grpc", names.DESTINATION_PORT, "dest-grpc")],
         ),
-        service(
-            names.INJECTOR_SERVICE, injector, namespace=NAMESPACE, ports=[("https", 443, "injector-https")]
-        ),
+        service(names.INJECTOR_SERVICE, injector, namespace=NAMESPACE, ports=[("https", 443, "injector-https")]),
     ]
 
 
