@@ -1,0 +1,153 @@
+"""A Link as this room reads it, and which of several Links to one target counts."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from isthmus import names
+from isthmus.kube import durations
+from isthmus.kube.kinds import Object
+from isthmus.kube.meta import Key, key_of
+from isthmus.multicluster.selectors import Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How the target's gateway is probed; times in seconds."""
+
+    path: str = "/ready"
+    port: int = names.GATEWAY_PROBE_PORT
+    period: float = 3.0
+    timeout: float = 30.0
+    threshold: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """The parts of a Link that decide what is made; `problems` are sentences about fields that cannot be used."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: str
+    deleting: bool
+    finalizers: tuple[str, ...]
+    target: str
+    domain: str
+    linkerd_namespace: str
+    credentials_secret: str
+    gateway_hosts: tuple[str, ...]
+    gateway_port: int
+    gateway_identity: str
+    probe: Probe
+    selector: Selector | None
+    excluded_labels: tuple[str, ...] = ()
+    excluded_annotations: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return self.namespace, self.name
+
+    @property
+    def reference(self) -> Object:
+        """For events."""
+        return {
+            "apiVersion": f"{names.LINK_GROUP}/{names.LINK_VERSION}",
+            "kind": "Link",
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+        }
+
+
+def parse(item: Object) -> Link:
+    """Never fails: what cannot be used becomes a problem, and its default is taken."""
+    metadata: Mapping[str, Any] = item.get("metadata") or {}
+    spec: Mapping[str, Any] = item.get("spec") or {}
+    problems: list[str] = []
+    namespace, name = key_of(item)
+    port = _port(spec.get("gatewayPort"), names.GATEWAY_PORT, "spec.gatewayPort", problems)
+    target = str(spec.get("targetClusterName") or name)
+    return Link(
+        namespace=namespace,
+        name=name,
+        uid=metadata.get("uid") or "",
+        created=metadata.get("creationTimestamp") or "",
+        deleting=bool(metadata.get("deletionTimestamp")),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        target=target,
+        domain=spec.get("targetClusterDomain") or "cluster.local",
+        linkerd_namespace=spec.get("targetClusterLinkerdNamespace") or names.CONTROL_PLANE_NAMESPACE,
+        credentials_secret=spec.get("clusterCredentialsSecret") or f"{names.CREDENTIALS_SECRET_PREFIX}{target}",
+        gateway_hosts=tuple(_hosts(spec.get("gatewayAddress") or "")),
+        gateway_port=port,
+        gateway_identity=spec.get("gatewayIdentity") or "",
+        probe=_probe(spec.get("probeSpec") or {}, problems),
+        selector=spec.get("selector"),
+        excluded_labels=tuple(spec.get("excludedLabels") or ()),
+        excluded_annotations=tuple(spec.get("excludedAnnotations") or ()),
+        problems=tuple(problems),
+    )
+
+
+def _hosts(text: str) -> Iterable[str]:
+    return dict.fromkeys(host for part in text.split(",") if (host := part.strip().strip("[]")))
+
+
+def _probe(spec: Mapping[str, Any], problems: list[str]) -> Probe:
+    default = Probe()
+    return Probe(
+        path=spec.get("path") or default.path,
+        port=_port(spec.get("port"), default.port, "spec.probeSpec.port", problems),
+        period=_seconds(spec.get("period"), default.period, "spec.probeSpec.period", problems),
+        timeout=_seconds(spec.get("timeout"), default.timeout, "spec.probeSpec.timeout", problems),
+        threshold=_count(spec.get("failureThreshold"), default.threshold, problems),
+    )
+
+
+def _port(text: Any, default: int, field: str, problems: list[str]) -> int:
+    if text in (None, ""):
+        return default
+    if str(text).isascii() and str(text).isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    problems.append(f"{field} is {text!r}, which is not a port number; {default} is used.")
+    return default
+
+
+def _count(text: Any, default: int, problems: list[str]) -> int:
+    if text in (None, ""):
+        return default
+    if str(text).isascii() and str(text).isdigit() and int(text) > 0:
+        return int(text)
+    problems.append(f"spec.probeSpec.failureThreshold is {text!r}, which is not a count; {default} is used.")
+    return default
+
+
+_SHORTEST: Final = 0.1
+
+
+def _seconds(text: Any, default: float, field: str, problems: list[str]) -> float:
+    if text in (None, ""):
+        return default
+    try:
+        return max(durations.parse(str(text)), _SHORTEST)
+    except ValueError:
+        problems.append(f"{field} is {text!r}, which is not a time such as 3s; {default:g}s is used.")
+        return default
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def older_link(link: Link, links: Iterable[Link]) -> Link | None:
+    """The Link to the same target that counts instead of this one: the oldest that is not being deleted."""
+    rivals = [other for other in links if other.target == link.target and not other.deleting]
+    first = min(rivals, key=lambda other: (other.created, other.key), default=None)
+    return None if first is None or first.key == link.key else first

@@ -1,0 +1,150 @@
+"""What a Link's status says, as a pure function of what its worker knows. The tables below are the whole vocabulary."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from isthmus.kube.kinds import Object
+from isthmus.multicluster.mirrors import Outcome
+
+CONTROLLER: Final = "linkerd.io/service-mirror"
+
+REASONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Accepted": {
+        "Accepted": "True",
+        "InvalidSpec": "False",
+        "DuplicateTarget": "False",
+    },
+    "Reachable": {
+        "Connected": "True",
+        "Connecting": "Unknown",
+        "SecretMissing": "False",
+        "SecretInvalid": "False",
+        "CredentialsRejected": "False",
+        "Forbidden": "False",
+        "Unreachable": "False",
+    },
+    "TrustEstablished": {
+        "Established": "True",
+        "Pending": "Unknown",
+        "RootsUnavailable": "False",
+        "RegistrationFailed": "False",
+        "RegistrationRefused": "False",
+    },
+    "GatewayAlive": {
+        "Alive": "True",
+        "Probing": "Unknown",
+        "Down": "False",
+        "NoGateway": "False",
+        "Unresolvable": "False",
+    },
+    "Synced": {
+        "Synced": "True",
+        "Waiting": "Unknown",
+        "Incomplete": "False",
+        "WriteFailed": "False",
+    },
+}
+"""Condition type -> reason -> status. The order is the order of importance: the first that is not True is the headline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition; its status follows from its reason."""
+
+    type: str
+    reason: str
+    message: str = ""
+
+    @property
+    def status(self) -> str:
+        return REASONS[self.type][self.reason]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """Everything a status is made of."""
+
+    conditions: tuple[Condition, ...]
+    outcomes: tuple[Outcome, ...] = ()
+    latency_ms: float | None = None
+    trust_domain: str = ""
+    trust_bundle: str = ""
+    registered_trust_domain: str = ""
+
+
+def headline(conditions: Iterable[Condition]) -> Condition | None:
+    """The most important condition that does not hold."""
+    order = list(REASONS)
+    wrong = [condition for condition in conditions if condition.status != "True"]
+    return min(wrong, key=lambda condition: order.index(condition.type), default=None)
+
+
+def ready(conditions: Sequence[Condition]) -> Object:
+    wrong = headline(conditions)
+    if wrong is None:
+        return {"type": "Ready", "status": "True", "reason": "Ready", "message": "Everything about this link works."}
+    return {"type": "Ready", "status": "False", "reason": wrong.reason, "message": wrong.message}
+
+
+def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object:
+    """The whole status. Times of conditions that did not change are kept, so an unchanged status is equal."""
+    conditions = [
+        {"type": item.type, "status": item.status, "reason": item.reason, "message": item.message}
+        for item in known.conditions
+    ]
+    summary = ready(known.conditions)
+    made: Object = {
+        "conditions": _dated([*conditions, summary], previous.get("conditions") or (), now),
+        "mirrorServices": _mirrored(known.outcomes, previous.get("mirrorServices") or (), now),
+        "alive": next((item.status for item in known.conditions if item.type == "GatewayAlive"), "Unknown"),
+        "latency": "" if known.latency_ms is None else f"{known.latency_ms:.0f}ms",
+        "services": f"{sum(outcome.mirrored for outcome in known.outcomes)}/{len(known.outcomes)}",
+        "ready": summary["status"],
+        "reason": summary["reason"],
+        "registeredTrustDomain": known.registered_trust_domain,
+    }
+    if known.trust_domain:
+        # The last known roots stay while the target is away: proxies keep trusting it.
+        made |= {"trustDomain": known.trust_domain, "trustBundle": known.trust_bundle}
+    return made
+
+
+def _dated(conditions: Iterable[Object], previous: Iterable[Mapping[str, Any]], now: str) -> list[Object]:
+    before = {item.get("type"): item for item in previous}
+    return [
+        condition | {"lastTransitionTime": _since(condition, before.get(condition["type"]), now)}
+        for condition in conditions
+    ]
+
+
+def _since(condition: Mapping[str, Any], before: Mapping[str, Any] | None, now: str) -> str:
+    if before and before.get("status") == condition["status"] and before.get("lastTransitionTime"):
+        return str(before["lastTransitionTime"])
+    return now
+
+
+def _mirrored(outcomes: Iterable[Outcome], previous: Iterable[Mapping[str, Any]], now: str) -> list[Object]:
+    before = {(ref.get("namespace"), ref.get("name")): item for item in previous if (ref := item.get("remoteRef"))}
+    return [
+        {
+            "conditions": _dated([_condition(outcome)], before.get(outcome.remote, {}).get("conditions") or (), now),
+            "controllerName": CONTROLLER,
+            "remoteRef": _reference(outcome.remote),
+        }
+        for outcome in outcomes
+    ]
+
+
+def _condition(outcome: Outcome) -> Object:
+    return {
+        "type": "Mirrored",
+        "status": "True" if outcome.mirrored else "False",
+        "reason": outcome.reason,
+        "message": outcome.message,
+        "localRef": _reference(outcome.local),
+    }
+
+
+def _reference(key: tuple[str, str]) -> Object:
+    return {"group": "", "kind": "Service", "namespace": key[0], "name": key[1]}
