@@ -1,0 +1,100 @@
+"""Where an API server is and who we are there: in a pod, from kubeconfig files, or from the bytes of a Secret."""
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+from lightkube.config.kubeconfig import SERVICE_ACCOUNT, KubeConfig, SingleConfig
+from lightkube.config.models import User
+from lightkube.core.exceptions import ConfigError as LightkubeConfigError
+
+from isthmus.kube import errors
+
+Source = str | os.PathLike[str] | dict[str, Any] | bytes | None
+"""A path, the parsed content, the raw content, or None for what the surroundings say."""
+
+_LISTS: Final = ("clusters", "contexts", "users")
+
+
+def load(source: Source, context: str | None) -> SingleConfig:
+    """One server and one user; raises `ConfigError`.
+
+    With no source: the pod's service account when there is one and no context was asked for, then the files of
+    `$KUBECONFIG`, then `~/.kube/config`, as kubectl does.
+    """
+    try:
+        config = _kubeconfig(source, context).get(context)
+    except LightkubeConfigError as error:
+        raise errors.ConfigError(f"The kubeconfig cannot be used: {error}.") from error
+    except (KeyError, TypeError, ValueError, yaml.YAMLError, msgspec.ValidationError) as error:
+        raise errors.ConfigError(
+            f"The kubeconfig is malformed ({type(error).__name__}: {_first_line(error)})."
+        ) from error
+    if config is None:
+        raise errors.ConfigError("The kubeconfig has no current context; name one with --context.")
+    # An absent user means an anonymous one; the library wants an object.
+    return config._replace(user=config.user or User())
+
+
+def _kubeconfig(source: Source, context: str | None) -> KubeConfig:
+    if isinstance(source, bytes):
+        return KubeConfig.from_dict(_mapping(source.decode()))
+    if isinstance(source, dict):
+        return KubeConfig.from_dict(source)
+    if source is not None:
+        return _from_files([Path(source)])
+    if context is None and in_cluster():
+        return KubeConfig.from_service_account()
+    listed = os.environ.get("KUBECONFIG", "")
+    return _from_files([Path(part) for part in listed.split(os.pathsep) if part] or [Path("~/.kube/config")])
+
+
+def in_cluster() -> bool:
+    """Whether this process runs in a pod with a service account."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and Path(SERVICE_ACCOUNT, "token").exists()
+
+
+def _from_files(paths: list[Path]) -> KubeConfig:
+    """The files merged: the first to name an entry, or the current context, wins."""
+    merged: dict[str, Any] = {name: [] for name in _LISTS}
+    existing = [path for path in (path.expanduser() for path in paths) if path.is_file()]
+    if not existing:
+        raise errors.ConfigError(
+            f"There is no kubeconfig at {', '.join(map(str, paths))}; name one with --kubeconfig or $KUBECONFIG."
+        )
+    for path in existing:
+        content = _mapping(path.read_text())
+        for name in _LISTS:
+            known = {entry["name"] for entry in merged[name]}
+            merged[name] += [
+                _absolute(entry, path.parent) for entry in content.get(name) or [] if entry["name"] not in known
+            ]
+        if not merged.get("current-context"):
+            merged["current-context"] = content.get("current-context")
+    return KubeConfig.from_dict(merged, fname=existing[0])
+
+
+_PATHS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+
+
+def _absolute(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The entry with file names relative to its own file, which may not be the first of the merged ones."""
+    return {
+        name: {key: str(folder / value) if key in _PATHS else value for key, value in content.items()}
+        if isinstance(content, dict)
+        else content
+        for name, content in entry.items()
+    }
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+    if not isinstance(content, dict):
+        raise errors.ConfigError("The kubeconfig is malformed: it is not a mapping.")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else "no detail"
