@@ -139,3 +139,14 @@ WORKLOAD_CERTIFICATE_SECRET: Final = "workload"
 MESH_SNI_SUFFIX: Final = "mesh.isthmus.internal"
 """Inbound mesh TLS is told from the application's own TLS by this suffix of its SNI."""
 GATEWAY_SNI: Final = "gateway.mesh.isthmus.internal"
+
+
+# --- workload identities ------------------------------------------------------------------------------------------
+def spiffe_id(trust_domain: str, namespace: str, service_account: str) -> str:
+    """The first name in every workload certificate."""
+    return f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
+
+
+def identity_name(trust_domain: str, namespace: str, service_account: str) -> str:
+    """The second name in every workload certificate: Linkerd's name for the same account."""
+    return f"{service_account}.{namespace}.serviceaccount.identity.{CONTROL_PLANE_NAMESPACE}.{trust_domain}"
