@@ -15,7 +15,7 @@ import click
 from isthmus.kube import errors
 
 Result = Literal["success", "warning", "error"]
-MARKS: Final[dict[Result, str]] = {"success": "√", "warning": "‼", "error": "×"}
+MARKS: Final[dict[Result, str]] = {"success": "√", "warning": "‼", "error": "×"}  # noqa: RUF001
 HINTS: Final = "https://linkerd.io/2/checks/#"
 RETRY_SECONDS: Final = 0.5
 """How long to wait before a retryable check is asked again."""

@@ -10,9 +10,8 @@ import click
 from isthmus import names
 from isthmus.cli.connection import connected
 from isthmus.cli.options import Cluster, cluster_options, fail
-from isthmus.install import certificates
+from isthmus.install import certificates, crds
 from isthmus.install.controlplane import manifests
-from isthmus.install.crds import crds
 from isthmus.install.render import render
 from isthmus.install.values import DEFAULT_CLUSTER_NETWORKS, Certificates, InstallValues
 from isthmus.kube import errors, pki
@@ -111,7 +110,7 @@ def install(
     Each cluster gets a root of trust of its own. Running it again keeps the root that the cluster has.
     """
     if crds_only:
-        click.echo(render(crds(), output), nl=False)
+        click.echo(render(crds.multicluster(), output), nl=False)
         return
     files = (identity_trust_anchors_file, identity_issuer_certificate_file, identity_issuer_key_file)
     if any(files):

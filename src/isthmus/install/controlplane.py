@@ -5,8 +5,7 @@ import base64
 import yaml
 
 from isthmus import names
-from isthmus.install import rbac
-from isthmus.install.crds import crds
+from isthmus.install import crds, rbac
 from isthmus.install.values import InstallValues
 from isthmus.install.workloads import (
     Component,
@@ -27,7 +26,7 @@ def manifests(values: InstallValues) -> list[Manifest]:
     components = (_identity(values), _destination(values), _injector(values))
     return [
         _namespace(),
-        *crds(),
+        *crds.multicluster(),
         *(service_account(component.name, namespace=NAMESPACE) for component in components),
         *rbac.control_plane(),
         *_configuration(values),

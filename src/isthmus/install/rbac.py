@@ -18,7 +18,7 @@ def rule(groups: Sequence[str], resources: Sequence[str], verbs: Sequence[str], 
 
 def cluster_role(name: str, account: str, *, namespace: str, rules: Sequence[Rule]) -> list[Manifest]:
     """A ClusterRole and its binding to one account."""
-    metadata = {"name": name, "labels": {names.CONTROL_PLANE_NS_LABEL: names.CONTROL_PLANE_NAMESPACE}}
+    metadata: Manifest = {"name": name, "labels": {names.CONTROL_PLANE_NS_LABEL: names.CONTROL_PLANE_NAMESPACE}}
     return [
         {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": [*rules]},
         _binding("ClusterRoleBinding", metadata, ("ClusterRole", name), (namespace, account)),
@@ -27,7 +27,7 @@ def cluster_role(name: str, account: str, *, namespace: str, rules: Sequence[Rul
 
 def role(name: str, account: str, *, namespace: str, rules: Sequence[Rule]) -> list[Manifest]:
     """A Role and its binding to an account of the same namespace."""
-    metadata = {
+    metadata: Manifest = {
         "name": name,
         "namespace": namespace,
         "labels": {names.CONTROL_PLANE_NS_LABEL: names.CONTROL_PLANE_NAMESPACE},
@@ -38,7 +38,7 @@ def role(name: str, account: str, *, namespace: str, rules: Sequence[Rule]) -> l
     ]
 
 
-def _binding(kind: str, metadata: dict[str, object], role_ref: tuple[str, str], account: tuple[str, str]) -> Manifest:
+def _binding(kind: str, metadata: Manifest, role_ref: tuple[str, str], account: tuple[str, str]) -> Manifest:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
