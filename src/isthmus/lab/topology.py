@@ -45,14 +45,10 @@ class Cluster:
 
     @property
     def namespace(self) -> str:
-        """The node's network namespace, as `ip netns` names it inside the lab."""
-        return f"node-{self.name}"
+        """The node's network namespace, as `ip netns` names it inside the lab. Short: interfaces are named after it."""
+        return f"node-{self.index}"
 
     @property
-    def wan_link(self) -> str:
-        """The node's cable, at the bridge's end."""
-        return f"wan{self.index}"
-
     @property
     def dir(self) -> Path:
         return self.lab_dir / self.name

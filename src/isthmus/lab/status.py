@@ -1,0 +1,90 @@
+"""What a running lab looks like: clusters, nodes, pods and processes."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from isthmus.lab import processes
+from isthmus.lab.client import NODES, PODS, Client, Object
+from isthmus.lab.config import LabDir, Record
+
+ANSWER_SECONDS: Final = 5.0
+
+
+def observe(lab: LabDir, record: Record) -> dict[str, Any]:
+    """The state of a lab as plain values, for people and for JSON."""
+    outer = {process.inner_pid: process.pid for process in processes.inside(record.pid)}
+    health = lab.read_health()
+    clusters = asyncio.run(_clusters(lab, record))
+    for cluster in clusters:
+        cluster["processes"] = {
+            name.partition("/")[2]: {
+                "pid": outer.get(state.pid, 0),
+                "restarts": state.restarts,
+                "lastExit": state.last_exit,
+            }
+            for name, state in health.items()
+            if name.startswith(f"{cluster['name']}/")
+        }
+    return {"dir": str(lab.path), "pid": record.pid, "kubeconfig": str(lab.kubeconfig), "clusters": clusters}
+
+
+async def _clusters(lab: LabDir, record: Record) -> list[dict[str, Any]]:
+    return list(await asyncio.gather(*(_cluster(lab, record, name) for name in record.clusters)))
+
+
+async def _cluster(lab: LabDir, record: Record, name: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": name, "server": f"https://127.0.0.1:{record.ports[name]}"}
+    async with Client.from_kubeconfig(lab.kubeconfig, name) as client:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                nodes, pods = (await client.list(NODES)).items, (await client.list(PODS)).items
+        except Exception as error:
+            return {**shown, "error": f"its API server does not answer: {error or type(error).__name__}"}
+    return {
+        **shown,
+        "nodes": [{"name": node["metadata"]["name"], "ready": is_ready(node), "ip": _node_ip(node)} for node in nodes],
+        "pods": count_pods(pods),
+    }
+
+
+def count_pods(pods: Iterable[Object]) -> dict[str, int]:
+    """Pods that should run, and those of them that are ready. Finished ones count for neither."""
+    current = [pod for pod in pods if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")]
+    return {"ready": sum(is_ready(pod) for pod in current), "total": len(current)}
+
+
+def is_ready(item: Object) -> bool:
+    """Whether a node's or a pod's Ready condition is true."""
+    conditions = item.get("status", {}).get("conditions") or ()
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _node_ip(node: Object) -> str:
+    addresses = node.get("status", {}).get("addresses") or ()
+    return next((address["address"] for address in addresses if address["type"] == "InternalIP"), "")
+
+
+def lines(state: dict[str, Any]) -> list[str]:
+    """The state for a person to read."""
+    shown = [f"Lab in {state['dir']} (pid {state['pid']})"]
+    for cluster in state["clusters"]:
+        shown.append(f"{cluster['name']}  {cluster['server']}")
+        if error := cluster.get("error"):
+            shown.append(f"  {error}")
+        else:
+            nodes = ", ".join(
+                f"{node['name']} {node['ip']} {'Ready' if node['ready'] else 'NotReady'}" for node in cluster["nodes"]
+            )
+            shown.append(f"  nodes      {nodes or 'none yet'}")
+            shown.append(f"  pods       {cluster['pods']['ready']}/{cluster['pods']['total']} ready")
+        running = (f"{name} {_process(process)}" for name, process in cluster["processes"].items())
+        shown.append(f"  processes  {', '.join(running) or 'none yet'}")
+    return shown
+
+
+def _process(process: dict[str, Any]) -> str:
+    where = f"pid {process['pid']}" if process["pid"] else "down"
+    if not process["restarts"]:
+        return where
+    return f"{where} (ended {process['restarts']} times, last by {process['lastExit']})"

@@ -1,0 +1,213 @@
+"""Brings a lab up and down from outside: sockets, certificates, the detached daemon, and waiting for it."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from isthmus.lab import environment, pki, preflight, processes
+from isthmus.lab.config import LabDir, LabError, Record
+from isthmus.lab.topology import Cluster, clusters
+
+Say = Callable[[str], None]
+
+READY_SECONDS: Final = 60.0
+START_SECONDS: Final = 10.0
+END_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 0.05
+TAIL_LINES: Final = 15
+RESTARTS_TOLERATED: Final = 3
+BACKLOG: Final = 512
+
+
+def up(lab: LabDir, names: tuple[str, ...], say: Say) -> Record:
+    """Have a lab of these clusters running and ready. Called again for a running lab, only checks that it is."""
+    members = _plan(lab, names)
+    if problems := preflight.problems(lab.path, names):
+        raise LabError("\n".join(problems))
+    with lab.locked():
+        record = lab.read_record()
+        if record is not None and processes.alive(record.pid, record.started):
+            if record.clusters != list(names):
+                raise LabError(
+                    f"A lab with {', '.join(record.clusters)} runs in {lab.path} already: `isthmus lab down` ends it, "
+                    "or choose another --dir for a second one."
+                )
+            say(f"The lab in {lab.path} runs already.")
+        else:
+            record = _start(lab, members, record, say)
+    asyncio.run(_wait_until_ready(lab, record, members, say))
+    return record
+
+
+def down(lab: LabDir) -> bool:
+    """End everything a lab runs and remove its files. False when there was nothing to do."""
+    if not lab.path.exists():
+        return False
+    with lab.locked():
+        record = lab.read_record() if (lab.path / "lab.json").exists() else None
+        if record is None and any(lab.path.iterdir()):
+            raise LabError(f"{lab.path} holds files but no lab: nothing was touched. Remove it by hand if it is yours.")
+        if record is not None and processes.alive(record.pid, record.started) and not _end(record.pid):
+            raise LabError(f"The lab's process {record.pid} does not end: look at {lab.daemon_log}, then try again.")
+        shutil.rmtree(lab.path)
+    return record is not None
+
+
+def running(lab: LabDir) -> Record:
+    """The record of a lab that runs; LabError when none does."""
+    record = lab.read_record()
+    if record is None or not processes.alive(record.pid, record.started):
+        raise LabError(f"No lab runs in {lab.path}: start one with `isthmus lab up`, or name its --dir.")
+    return record
+
+
+def _plan(lab: LabDir, names: tuple[str, ...]) -> tuple[Cluster, ...]:
+    try:
+        return clusters(names, lab.path)
+    except ValueError as error:
+        raise LabError(str(error)) from None
+
+
+def _start(lab: LabDir, members: tuple[Cluster, ...], former: Record | None, say: Say) -> Record:
+    """Start a lab from what is on disk: a lab that died keeps its ports, certificates and objects."""
+    environment.fill_bin(lab)
+    known = former.ports if former is not None else {}
+    sockets = {cluster.name: _listen(known.get(cluster.name, 0)) for cluster in members}
+    ports = {name: int(sock.getsockname()[1]) for name, sock in sockets.items()}
+    _write_credentials(lab, members, ports)
+    lab.clear_health()
+    try:
+        pid = _launch(lab, members, [sockets[cluster.name] for cluster in members])
+    finally:
+        for sock in sockets.values():
+            sock.close()
+    record = Record(
+        clusters=[cluster.name for cluster in members],
+        ports=ports,
+        pid=pid,
+        started=processes.start_time(pid),
+    )
+    lab.write_record(record)
+    return record
+
+
+def _listen(port: int) -> socket.socket:
+    """A listening socket of the host, on a remembered port if it is still free."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        sock.bind(("127.0.0.1", 0))
+    sock.listen(BACKLOG)
+    return sock
+
+
+def _write_credentials(lab: LabDir, members: tuple[Cluster, ...], ports: dict[str, int]) -> None:
+    outside = {}
+    for cluster in members:
+        cluster.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keys = pki.Pki(cluster.pki_dir)
+        if not keys.account_key.exists():
+            keys = pki.create(cluster.pki_dir, cluster=cluster.name, node_ip=cluster.node_ip)
+        pki.kubeconfig(cluster.kubeconfig, {cluster.name: (keys, cluster.server)})
+        outside[cluster.name] = (keys, f"https://127.0.0.1:{ports[cluster.name]}")
+    pki.kubeconfig(lab.kubeconfig, outside)
+
+
+def _launch(lab: LabDir, members: tuple[Cluster, ...], sockets: list[socket.socket]) -> int:
+    """Start the daemon in namespaces of its own, detached from this terminal; returns its pid out here."""
+    fds = [sock.fileno() for sock in sockets]
+    command = ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+    command += [sys.executable, "-m", "isthmus.lab.daemon", "--dir", str(lab.path)]
+    command += ["--clusters", ",".join(cluster.name for cluster in members)]
+    command += ["--listen-fds", ",".join(map(str, fds))]
+    with lab.daemon_log.open("wb") as output:
+        holder = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=fds,
+            start_new_session=True,
+            cwd="/",
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and holder.poll() is None:
+        if (pid := processes.only_child(holder.pid)) and lab.read_health():
+            holder.returncode = 0
+            return pid
+        time.sleep(POLL_SECONDS)
+    if holder.poll() is None:
+        holder.kill()
+        holder.wait(END_SECONDS)
+    raise LabError(f"The lab's daemon did not start; the end of {lab.daemon_log} says:\n{tail(lab.daemon_log)}")
+
+
+def _end(pid: int) -> bool:
+    """Kill pid 1 of the lab: the kernel kills the rest, and `unshare` ends with its child."""
+    return processes.end(pid, timeout=END_SECONDS)
+
+
+async def _wait_until_ready(lab: LabDir, record: Record, members: tuple[Cluster, ...], say: Say) -> None:
+    async with asyncio.TaskGroup() as group:
+        waits = [group.create_task(_wait_for(lab, record, cluster, say)) for cluster in members]
+    if failures := [failure for wait in waits if (failure := wait.result())]:
+        raise LabError("\n".join([*failures, "The lab was left as it is for a look; `isthmus lab down` removes it."]))
+
+
+async def _wait_for(lab: LabDir, record: Record, cluster: Cluster, say: Say) -> str:
+    """Wait for one cluster's API server, then its node; what went wrong, or ""."""
+    from isthmus.lab.client import NODES, Client
+    from isthmus.lab.status import is_ready
+
+    began = time.monotonic()
+    phase = "API server"
+    async with Client.from_kubeconfig(lab.kubeconfig, cluster.name) as client:
+        while time.monotonic() - began < READY_SECONDS:
+            with contextlib.suppress(Exception):
+                nodes = (await client.list(NODES)).items
+                phase = "node"
+                if nodes and all(is_ready(node) for node in nodes):
+                    say(f"{cluster.name}: ready at https://127.0.0.1:{record.ports[cluster.name]}")
+                    return ""
+            if failure := _failure(lab, record, cluster):
+                return failure
+            await asyncio.sleep(POLL_SECONDS)
+    log = lab.log(cluster.name, "apiserver" if phase == "API server" else "node")
+    return f"{cluster.name}: its {phase} is not ready after {READY_SECONDS:.0f} s; the end of {log} says:\n{tail(log)}"
+
+
+def _failure(lab: LabDir, record: Record, cluster: Cluster) -> str:
+    """Why there is no point in waiting any longer, or ""."""
+    if not processes.alive(record.pid, record.started):
+        return f"The lab's daemon has ended; the end of {lab.daemon_log} says:\n{tail(lab.daemon_log)}"
+    for name, health in lab.read_health().items():
+        owner, _, process = name.partition("/")
+        if owner == cluster.name and health.restarts >= RESTARTS_TOLERATED:
+            log = lab.log(owner, process)
+            return f"{name} does not start ({health.last_exit}); the end of {log} says:\n{tail(log)}"
+    return ""
+
+
+def tail(path: Path) -> str:
+    """The last lines of a log, indented."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return "  (there is no such file)"
+    return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:]) or "  (it is empty)"
+
+
+def inside_command(record: Record, cluster: Cluster, command: list[str]) -> list[str]:
+    """The command that runs `command` in a node's network namespace, with the lab's mounts and processes in view."""
+    lab = ["nsenter", f"--target={record.pid}", "--mount", "--pid", "--uts", "--ipc", f"--wd={os.getcwd()}"]
+    return [*lab, "nsenter", f"--net=/run/netns/{cluster.namespace}", *command]

@@ -1,0 +1,38 @@
+"""The cables of a lab: a bridge that stands for the network between clusters, and one node namespace per cluster."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Interface
+from typing import Final
+
+from isthmus.lab.node.commands import run
+from isthmus.lab.node.network import setup_node
+from isthmus.lab.topology import DNS_VIP, POD_NETWORK, WAN_BRIDGE, WAN_GATEWAY, WAN_NETWORK, Cluster
+
+BRIDGE: Final = (
+    "link set lo up",
+    f"link add {WAN_BRIDGE} type bridge",
+    f"addr add {WAN_GATEWAY}/{WAN_NETWORK.prefixlen} dev {WAN_BRIDGE}",
+    f"link set {WAN_BRIDGE} up",
+)
+"""`ip -batch` lines for the lab's own network namespace."""
+
+NODE: Final = (f"addr add {DNS_VIP}/32 dev lo",)
+"""`ip -batch` lines for a node, beside what every node has. There is no default route: nothing leaves the lab."""
+
+
+async def build(clusters: Iterable[Cluster]) -> None:
+    """Lay all cables. Must run in a fresh network namespace with a /run of its own."""
+    await run(["ip", "-batch", "-"], _lines(BRIDGE))
+    for cluster in clusters:
+        address = IPv4Interface(f"{cluster.node_ip}/{WAN_NETWORK.prefixlen}")
+        await setup_node(cluster.namespace, wan=WAN_BRIDGE, address=address, pod_cidr=str(POD_NETWORK))
+        await run(["ip", "-n", cluster.namespace, "-batch", "-"], _lines(NODE))
+
+
+def enter(cluster: Cluster) -> list[str]:
+    """What to put before a command, inside the lab, to run it in the cluster's node namespace."""
+    return ["nsenter", f"--net=/run/netns/{cluster.namespace}"]
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
