@@ -1,0 +1,61 @@
+"""How one endpoint is chosen among many and when it is set aside: the one place to exchange the balancer."""
+
+from typing import Any
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
+from envoy.config.core.v3 import extension_pb2
+from envoy.extensions.load_balancing_policies.least_request.v3 import least_request_pb2
+from envoy.type.v3 import percent_pb2
+
+from isthmus.envoy import wire
+
+UNLIMITED = 1 << 30
+
+
+def policy() -> Any:
+    """Of two random endpoints the one with fewer requests in flight."""
+    return cluster_pb2.LoadBalancingPolicy(
+        policies=[
+            cluster_pb2.LoadBalancingPolicy.Policy(
+                typed_extension_config=wire.extension(
+                    extension_pb2.TypedExtensionConfig,
+                    "envoy.load_balancing_policies.least_request",
+                    least_request_pb2.LeastRequest(choice_count=wire.uint32(2)),
+                )
+            )
+        ]
+    )
+
+
+def common() -> Any:
+    """Never send to an endpoint known to be bad just because the others are bad too."""
+    return cluster_pb2.Cluster.CommonLbConfig(healthy_panic_threshold=percent_pb2.Percent(value=0))
+
+
+def circuit_breakers() -> Any:
+    """The mesh does not limit what the application asks for."""
+    threshold = circuit_breaker_pb2.CircuitBreakers.Thresholds(
+        max_connections=wire.uint32(UNLIMITED),
+        max_pending_requests=wire.uint32(UNLIMITED),
+        max_requests=wire.uint32(UNLIMITED),
+        max_retries=wire.uint32(UNLIMITED),
+    )
+    return circuit_breaker_pb2.CircuitBreakers(thresholds=[threshold])
+
+
+def outlier_detection() -> Any:
+    """Set an endpoint aside when it cannot be reached, or when its proxy twice in a row answers in its stead."""
+    return outlier_detection_pb2.OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=wire.uint32(1),
+        enforcing_consecutive_local_origin_failure=wire.uint32(100),
+        consecutive_5xx=wire.uint32(2),
+        enforcing_consecutive_5xx=wire.uint32(100),
+        enforcing_consecutive_gateway_failure=wire.uint32(0),
+        enforcing_success_rate=wire.uint32(0),
+        enforcing_local_origin_success_rate=wire.uint32(0),
+        interval=wire.seconds(1),
+        base_ejection_time=wire.seconds(2),
+        max_ejection_time=wire.seconds(30),
+        max_ejection_percent=wire.uint32(100),
+    )

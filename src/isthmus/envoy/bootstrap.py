@@ -1,0 +1,208 @@
+"""What Envoy is started with, as plain JSON. Imported by the proxy agent: the standard library only.
+
+Everything else a proxy knows arrives over ADS from the destination service. The clusters here are the ones that do
+not depend on anything outside the pod: the way to the destination service, the way to the pod's own application, and
+the way out for destinations the mesh does not know.
+"""
+
+from typing import Any, Final
+
+from isthmus import names
+
+XDS_CLUSTER: Final = "xds"
+PASSTHROUGH_CLUSTER: Final = "passthrough"
+"""The original destination, untouched."""
+APPLICATION_CLUSTER: Final = "application"
+"""The pod's application, spoken to in the protocol of the request."""
+APPLICATION_HTTP1_CLUSTER: Final = "application-http1"
+"""The pod's application, for requests that left the client as HTTP/1 and were carried between proxies as HTTP/2."""
+TUNNEL_LISTENER: Final = "tunnel"
+WORKLOAD_FILE: Final = "workload.json"
+"""File in the certificate directory that holds the SDS secret; rename a new one over it and Envoy takes it."""
+
+_TYPE: Final = "type.googleapis.com/envoy."
+_UNLIMITED: Final = 1 << 30
+_STAT_PREFIXES: Final = ("cluster_manager.", "listener_manager.", "control_plane.", "server.", "sds.", "l5d")
+_STAT_SUFFIXES: Final = (
+    "membership_healthy",
+    "membership_total",
+    "outlier_detection.ejections_active",
+    "upstream_cx_active",
+    "upstream_cx_connect_fail",
+    "upstream_cx_total",
+    "upstream_rq_retry",
+    "upstream_rq_total",
+    "downstream_cx_active",
+    "downstream_cx_total",
+    "downstream_rq_total",
+    "ssl.connection_error",
+    "ssl.fail_verify_error",
+    "ssl.fail_verify_san",
+    "ssl.handshake",
+)
+
+
+def bootstrap(
+    *,
+    node_id: str,
+    cluster_domain: str,
+    destination_host: str,
+    destination_port: int,
+    destination_spiffe_id: str,
+    trust_domain: str,
+    trust_anchors_file: str,
+    certificate_dir: str,
+    admin_port: int = names.ENVOY_ADMIN_PORT,
+) -> dict[str, Any]:
+    """Envoy's bootstrap configuration.
+
+    `node_id` is `<pod>.<namespace>`. `certificate_dir` holds WORKLOAD_FILE, written by `workload_secret`;
+    `trust_anchors_file` holds the roots (PEM) that vouch for the destination service.
+    """
+    workload = f"{certificate_dir}/{WORKLOAD_FILE}"
+    return {
+        "node": {
+            "id": node_id,
+            "cluster": cluster_domain,
+            "metadata": {"trust_domain": trust_domain},
+        },
+        "admin": {"address": _address("127.0.0.1", admin_port)},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
+            },
+            "lds_config": {"ads": {}, "resource_api_version": "V3"},
+        },
+        "static_resources": {
+            "clusters": [
+                _xds(
+                    host=destination_host,
+                    port=destination_port,
+                    spiffe_id=destination_spiffe_id,
+                    trust_anchors_file=trust_anchors_file,
+                    workload=workload,
+                ),
+                _original_destination(PASSTHROUGH_CLUSTER),
+                _original_destination(APPLICATION_CLUSTER, use_downstream_protocol_config=_both_protocols()),
+                _original_destination(APPLICATION_HTTP1_CLUSTER, explicit_http_config={"http_protocol_options": {}}),
+            ]
+        },
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": {"@type": _TYPE + "extensions.bootstrap.internal_listener.v3.InternalListener"},
+            }
+        ],
+        "deferred_stat_options": {"enable_deferred_creation_stats": True},
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _stat_patterns()}}},
+    }
+
+
+def workload_secret(certificate: str, private_key: str) -> dict[str, Any]:
+    """The content of WORKLOAD_FILE. Certificate chain and key (PEM) in one file: a rename swaps both at once."""
+    return {
+        "resources": [
+            {
+                "@type": _TYPE + "extensions.transport_sockets.tls.v3.Secret",
+                "name": names.WORKLOAD_CERTIFICATE_SECRET,
+                "tls_certificate": {
+                    "certificate_chain": {"inline_string": certificate},
+                    "private_key": {"inline_string": private_key},
+                },
+            }
+        ]
+    }
+
+
+def workload_source(certificate_dir: str) -> dict[str, Any]:
+    """Where the workload's certificate comes from, as an Envoy ConfigSource."""
+    return {
+        "path_config_source": {
+            "path": f"{certificate_dir}/{WORKLOAD_FILE}",
+            "watched_directory": {"path": certificate_dir},
+        },
+        "resource_api_version": "V3",
+    }
+
+
+def _xds(*, host: str, port: int, spiffe_id: str, trust_anchors_file: str, workload: str) -> dict[str, Any]:
+    certificate_dir = workload.rpartition("/")[0]
+    return {
+        "name": XDS_CLUSTER,
+        "type": "STRICT_DNS",
+        "connect_timeout": "2s",
+        "dns_lookup_family": "V4_PREFERRED",
+        "dns_refresh_rate": "5s",
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 10}},
+        "load_assignment": _single_endpoint(XDS_CLUSTER, host, port),
+        "typed_extension_protocol_options": _http_options(
+            explicit_http_config={
+                "http2_protocol_options": {"connection_keepalive": {"interval": "10s", "timeout": "5s"}}
+            }
+        ),
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": _TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "sni": host,
+                "common_tls_context": {
+                    "tls_params": {"tls_minimum_protocol_version": "TLSv1_3"},
+                    "alpn_protocols": ["h2"],
+                    "tls_certificate_sds_secret_configs": [
+                        {"name": names.WORKLOAD_CERTIFICATE_SECRET, "sds_config": workload_source(certificate_dir)}
+                    ],
+                    "validation_context": {
+                        "trusted_ca": {"filename": trust_anchors_file},
+                        "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": spiffe_id}}],
+                    },
+                },
+            },
+        },
+    }
+
+
+def _original_destination(name: str, **protocol: Any) -> dict[str, Any]:
+    cluster = {
+        "name": name,
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "5s",
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": _UNLIMITED,
+                    "max_pending_requests": _UNLIMITED,
+                    "max_requests": _UNLIMITED,
+                    "max_retries": _UNLIMITED,
+                }
+            ]
+        },
+    }
+    if protocol:
+        cluster["typed_extension_protocol_options"] = _http_options(**protocol)
+    return cluster
+
+
+def _both_protocols() -> dict[str, Any]:
+    return {"http_protocol_options": {}, "http2_protocol_options": {"allow_connect": True}}
+
+
+def _http_options(**protocol: Any) -> dict[str, Any]:
+    kind = "extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {f"envoy.{kind}": {"@type": _TYPE + kind, **protocol}}
+
+
+def _single_endpoint(cluster: str, host: str, port: int) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(host, port)}}
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [endpoint]}]}
+
+
+def _address(host: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _stat_patterns() -> list[dict[str, str]]:
+    return [{"prefix": prefix} for prefix in _STAT_PREFIXES] + [{"suffix": suffix} for suffix in _STAT_SUFFIXES]
