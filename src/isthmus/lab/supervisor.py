@@ -78,8 +78,9 @@ def _plan(lab: LabDir, names: tuple[str, ...]) -> tuple[Cluster, ...]:
 
 def _start(lab: LabDir, members: tuple[Cluster, ...], former: Record | None, say: Say) -> Record:
     """Start a lab from what is on disk: a lab that died keeps its ports, certificates and objects."""
-    environment.fill_bin(lab)
     known = former.ports if former is not None else {}
+    lab.write_record(Record(clusters=[cluster.name for cluster in members], ports=known))
+    environment.fill_bin(lab)
     sockets = {cluster.name: _listen(known.get(cluster.name, 0)) for cluster in members}
     ports = {name: int(sock.getsockname()[1]) for name, sock in sockets.items()}
     _write_credentials(lab, members, ports)

@@ -49,7 +49,6 @@ class Cluster:
         return f"node-{self.index}"
 
     @property
-    @property
     def dir(self) -> Path:
         return self.lab_dir / self.name
 
