@@ -1,0 +1,88 @@
+"""Links to other clusters, and the clusters that registered their trust domain here."""
+
+import msgspec
+
+from isthmus import names
+from isthmus.kube.kinds import Kind, Object
+from isthmus.kube.meta import Meta
+
+
+class ProbeSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """How the gateway of the target is probed; all strings, as Linkerd has it."""
+
+    path: str = "/ready"
+    port: str = str(names.GATEWAY_PROBE_PORT)
+    period: str = "3s"
+    timeout: str = "30s"
+    failure_threshold: str = "3"
+
+
+class LinkSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """Selectors are kept as they are written; None and {} select nothing."""
+
+    target_cluster_name: str = ""
+    target_cluster_domain: str = "cluster.local"
+    target_cluster_linkerd_namespace: str = names.CONTROL_PLANE_NAMESPACE
+    cluster_credentials_secret: str = ""
+    gateway_address: str = ""
+    gateway_port: str = ""
+    gateway_identity: str = ""
+    probe_spec: ProbeSpec = ProbeSpec()
+    selector: Object | None = None
+    remote_discovery_selector: Object | None = None
+    federated_service_selector: Object | None = None
+    excluded_annotations: tuple[str, ...] | None = None
+    excluded_labels: tuple[str, ...] | None = None
+    target_trust_domain: str = ""
+    target_trust_bundle: str = ""
+
+
+class LinkStatus(msgspec.Struct, frozen=True, rename="camel"):
+    trust_domain: str = ""
+    trust_bundle: str = ""
+
+
+class Link(msgspec.Struct, frozen=True):
+    metadata: Meta = Meta()
+    spec: LinkSpec = LinkSpec()
+    status: LinkStatus = LinkStatus()
+
+    @property
+    def cluster(self) -> str:
+        """The name that mirrors and gateways of the target go by."""
+        return self.spec.target_cluster_name or self.metadata.name
+
+    @property
+    def trust_domain(self) -> str:
+        """What the target says of itself now, else what it said when it was linked."""
+        return self.status.trust_domain or self.spec.target_trust_domain
+
+    @property
+    def trust_bundle(self) -> str:
+        return self.status.trust_bundle or self.spec.target_trust_bundle
+
+    @property
+    def gateway_hosts(self) -> tuple[str, ...]:
+        return tuple(host for part in self.spec.gateway_address.split(",") if (host := part.strip()))
+
+
+class FederatedTrustDomainSpec(msgspec.Struct, frozen=True, rename="camel"):
+    trust_domain: str = ""
+    bundle: str = ""
+    cluster_name: str = ""
+
+
+class FederatedTrustDomain(msgspec.Struct, frozen=True):
+    """A cluster that links to this one, and the roots that vouch for its workloads."""
+
+    metadata: Meta = Meta()
+    spec: FederatedTrustDomainSpec = FederatedTrustDomainSpec()
+
+
+LINKS = Kind(f"{names.LINK_GROUP}/{names.LINK_VERSION}", "Link", "links", Link)
+FEDERATED_TRUST_DOMAINS = Kind(
+    f"{names.FEDERATION_GROUP}/{names.FEDERATION_VERSION}",
+    "FederatedTrustDomain",
+    "federatedtrustdomains",
+    FederatedTrustDomain,
+)
