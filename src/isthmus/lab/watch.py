@@ -48,7 +48,7 @@ Listener = Callable[[Change], None]
 
 
 class Watch:
-    """The objects of one kind. `run` keeps them current for ever; `synced` says when the first list is in.
+    """The objects of one kind, each as `trim` leaves it. `run` keeps them current; `synced`: the first list is in.
 
     Listeners are called in the event loop, once per change and in order, after `objects` has it. A re-list (after the
     server has forgotten our version) reports what was deleted meanwhile as deletions, and a namesake made since as a
@@ -63,12 +63,14 @@ class Watch:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        trim: Callable[[Object], Object] = lambda item: item,
     ) -> None:
         self._client = client
         self.resource = resource
         self._namespace = namespace
         self._labels = label_selector
         self._fields = field_selector
+        self._trim = trim
         self._version = ""
         self._listeners: list[Listener] = []
         self.objects: dict[Key, Object] = {}
@@ -85,6 +87,11 @@ class Watch:
         self._listeners.append(listener)
         for key, item in list(self.objects.items()):
             listener(Change(key, None, item))
+
+    def observe(self, item: Object) -> None:
+        """Take in an answer to our own write at once, before the watch brings it, so that we see what we did."""
+        if not self._version or number(_version(item)) > number(self._version):
+            self._change(key_of(item), self._trim(item))
 
     async def run(self) -> None:
         """Keep the copy current until cancelled; an unreachable server is asked again, less and less often."""
@@ -107,7 +114,7 @@ class Watch:
         found = await self._client.list(
             self.resource, self._namespace, label_selector=self._labels, field_selector=self._fields
         )
-        current = {key_of(item): item for item in found.items}
+        current = {key_of(item): self._trim(item) for item in found.items}
         for key in [key for key in self.objects if key not in current]:
             self._change(key, None)
         for key, item in current.items():
@@ -134,7 +141,7 @@ class Watch:
 
     def _apply(self, event: Event) -> None:
         if event.type != "BOOKMARK":
-            self._change(key_of(event.object), None if event.type == "DELETED" else event.object)
+            self._change(key_of(event.object), None if event.type == "DELETED" else self._trim(event.object))
         self._version = event.object["metadata"].get("resourceVersion", self._version)
 
     def _change(self, key: Key, new: Object | None) -> None:
@@ -147,7 +154,7 @@ class Watch:
             self._change(key, None)
             self._change(key, new)
             return
-        elif old is not None and _version(old) == _version(new):
+        elif old is not None and number(_version(old)) >= number(_version(new)):
             return
         else:
             self.objects[key] = new
@@ -162,3 +169,8 @@ def _uid(item: Object) -> str:
 
 def _version(item: Object) -> str:
     return str(item["metadata"].get("resourceVersion", ""))
+
+
+def number(version: str) -> int:
+    """Resource versions as this lab's API server counts them; they only ever grow."""
+    return int(version) if version.isdigit() else 0
