@@ -135,7 +135,6 @@ def _xds(*, host: str, port: int, spiffe_id: str, trust_anchors_file: str, workl
         "type": "STRICT_DNS",
         "connect_timeout": "2s",
         "dns_lookup_family": "V4_PREFERRED",
-        "dns_refresh_rate": "5s",
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 10}},
         "load_assignment": _single_endpoint(XDS_CLUSTER, host, port),
         "typed_extension_protocol_options": _http_options(
@@ -149,7 +148,10 @@ def _xds(*, host: str, port: int, spiffe_id: str, trust_anchors_file: str, workl
                 "@type": _TYPE + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
                 "sni": host,
                 "common_tls_context": {
-                    "tls_params": {"tls_minimum_protocol_version": "TLSv1_3"},
+                    "tls_params": {
+                        "tls_minimum_protocol_version": "TLSv1_3",
+                        "tls_maximum_protocol_version": "TLSv1_3",  # as a client, Envoy stops at 1.2 unless told
+                    },
                     "alpn_protocols": ["h2"],
                     "tls_certificate_sds_secret_configs": [
                         {"name": names.WORKLOAD_CERTIFICATE_SECRET, "sds_config": workload_source(certificate_dir)}

@@ -1,0 +1,15 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+from harness import envoy_binary  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if envoy_binary() is None:
+        for item in items:
+            if item.get_closest_marker("envoy"):
+                item.add_marker(pytest.mark.skip(reason="no Envoy binary: set ISTHMUS_ENVOY"))

@@ -1,0 +1,270 @@
+"""Real Envoys on loopback, without namespaces or redirection.
+
+Every pod gets a loopback address of its own, so the real port numbers can be used. What iptables does in a pod is
+stood in for by additional listening addresses: the inbound listener also listens on the pod's application port (and
+the application itself on another one, which the application clusters are pointed at), the outbound listener also on
+the addresses that play service VIPs. Nothing else of what the builders made is changed.
+"""
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from roots import Authority
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from delta_ads import Ads
+from envoy.config.core.v3 import address_pb2
+from isthmus import names
+from isthmus.envoy import bootstrap, gateway, listeners, outbound, tls
+from isthmus.mesh.model import (
+    Address,
+    Endpoint,
+    ExportCluster,
+    GatewayCluster,
+    Identity,
+    OutboundCluster,
+    ProxyConfig,
+    ServicePort,
+    Trust,
+    TrustBundle,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+APP_PORT = 8080
+"""Where others think the application listens: redirected to the proxy."""
+HIDDEN_APP_PORT = 9080
+"""Where it listens here."""
+OPAQUE_PORT = 3306
+DEADLINE = 4
+
+
+def envoy_binary() -> str | None:
+    bundled = REPOSITORY / ".envoy/envoy/_bin/envoy"
+    return os.environ.get("ISTHMUS_ENVOY") or shutil.which("envoy") or (str(bundled) if bundled.exists() else None)
+
+
+async def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for a condition that another process brings about."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not (value := condition()):
+                await asyncio.sleep(0.01)
+            return value
+    except TimeoutError:
+        raise AssertionError(f"waited {DEADLINE} s in vain for: {what}") from None
+
+
+def _connects(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+@dataclass
+class Pod:
+    """One Envoy with its own loopback address."""
+
+    name: str
+    address: str
+    identity: Identity
+    directory: Path
+    process: asyncio.subprocess.Process | None = None
+    admin: str = ""
+
+    def endpoint(self, *, port: int = APP_PORT, gateway: str | None = None, meshed: bool = True) -> Endpoint:
+        return Endpoint(Address(self.address, port), self.identity if meshed else None, gateway=gateway)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+
+    def present(self, certificate: tuple[str, str]) -> None:
+        """Write the workload certificate as the proxy agent does: a new file renamed over the old one."""
+        fresh = self.certificates / "workload.new"
+        fresh.write_text(json.dumps(bootstrap.workload_secret(*certificate)))
+        fresh.rename(self.certificates / bootstrap.WORKLOAD_FILE)
+
+    @property
+    def certificates(self) -> Path:
+        """Envoy watches this directory: nothing else may be written here."""
+        return self.directory / "identity"
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+
+@dataclass
+class Mesh:
+    directory: Path
+    ads: Ads
+    ads_port: int
+    authority: Authority
+    pods: list[Pod] = field(default_factory=list)
+    _network: str = field(default_factory=lambda: f"127.{random.randrange(64, 250)}.{random.randrange(1, 250)}")
+    _last: int = 1
+
+    def new_address(self) -> str:
+        self._last += 1
+        return f"{self._network}.{self._last}"
+
+    def trust(self, *bundles: TrustBundle, name: str) -> None:
+        self.ads.put(tls.trust(Trust(name, tuple(sorted(bundles, key=lambda bundle: bundle.trust_domain)))))
+
+    async def pod(
+        self,
+        name: str,
+        *,
+        role: str = "sidecar",
+        vips: tuple[str, ...] = (),
+        identity: Identity | None = None,
+        authority: Authority | None = None,
+        domains: bool = True,
+    ) -> Pod:
+        """Start a proxy. `authority` signs its certificate if not the mesh's own."""
+        pod = Pod(name, self.new_address(), identity or self.authority.identity(name), self.directory / name)
+        pod.certificates.mkdir(parents=True)
+        pod.present((authority or self.authority).issue(pod.identity))
+        config = ProxyConfig(
+            role=role,  # type: ignore[arg-type]
+            cluster_networks=(f"{self._network}.0/24",),
+            inbound_opaque_ports=(OPAQUE_PORT,),
+            outbound_opaque_ports=(OPAQUE_PORT,),
+        )
+        for listener in listeners.listeners(config):
+            _place(listener, pod=pod, vips=vips)
+            self.put(listener, node=pod.name, pod=pod)
+        await self._start(pod)
+        return pod
+
+    def put(self, message: Message, *, node: str = "", pod: Pod | None = None) -> None:
+        self.ads.put(_relocate(message, pod.certificates) if pod else message, node=node)
+
+    def route(
+        self,
+        client: Pod,
+        vip: str,
+        *groups: tuple[Endpoint, ...],
+        port: int = 80,
+        target_cluster: str = "",
+    ) -> OutboundCluster:
+        """Tell `client` what it reaches at `vip`."""
+        cluster = OutboundCluster(
+            name=f"{names.OUTBOUND_CLUSTER_PREFIX}{vip}:{port}",
+            service=ServicePort("test", "web", port),
+            priorities=groups,
+            target_cluster=target_cluster,
+        )
+        self.put(outbound.load_assignment(cluster), node=client.name)
+        self.put(outbound.cluster(cluster), node=client.name, pod=client)
+        return cluster
+
+    def gateway(self, client: Pod, name: str, gateway_pod: Pod, identity: Identity | None = None) -> None:
+        cluster = GatewayCluster(
+            name=f"{names.GATEWAY_CLUSTER_PREFIX}{name}",
+            addresses=(Address(gateway_pod.address, names.GATEWAY_PORT),),
+            identity=identity or gateway_pod.identity,
+        )
+        self.put(gateway.cluster(cluster), node=client.name, pod=client)
+
+    def export(self, gateway_pod: Pod, address: Address) -> None:
+        self.put(
+            gateway.export(ExportCluster(f"{names.EXPORT_CLUSTER_PREFIX}{address}", address)), node=gateway_pod.name
+        )
+
+    async def _start(self, pod: Pod) -> None:
+        config = self._bootstrap(pod)
+        (pod.directory / "bootstrap.json").write_text(json.dumps(config))
+        binary = envoy_binary()
+        assert binary is not None
+        with (pod.directory / "log").open("w") as log:
+            pod.process = await asyncio.create_subprocess_exec(
+                binary, "--config-path", str(pod.directory / "bootstrap.json"), "--concurrency", "1",
+                "--disable-hot-restart", "--admin-address-path", str(pod.directory / "admin"),
+                "--drain-time-s", "1", *os.environ.get("ISTHMUS_TEST_ENVOY_FLAGS", "-l warning").split(),
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        self.pods.append(pod)
+        await until(
+            lambda: self.ads.refused or all(_connects(pod.address, p) for p in (names.OUTBOUND_PORT, names.INBOUND_PORT)),
+            f"the listeners of {pod.name}\n{pod.log}",
+        )
+        assert not self.ads.refused
+        pod.admin = (pod.directory / "admin").read_text()
+
+    def _bootstrap(self, pod: Pod) -> dict[str, Any]:
+        anchors = pod.directory / "anchors.pem"
+        anchors.write_text(self.authority.pem)
+        config = bootstrap.bootstrap(
+            node_id=pod.name,
+            cluster_domain="cluster.local",
+            destination_host="127.0.0.1",
+            destination_port=self.ads_port,
+            destination_spiffe_id=self.authority.identity("destination").spiffe_id,
+            trust_domain=self.authority.trust_domain,
+            trust_anchors_file=str(anchors),
+            certificate_dir=str(pod.certificates),
+            admin_port=0,
+        )
+        for cluster in config["static_resources"]["clusters"]:
+            if cluster["name"].startswith("application"):
+                cluster["original_dst_lb_config"] = {"upstream_port_override": HIDDEN_APP_PORT}
+        return config
+
+
+def _relocate(message: Message, directory: Path) -> Message:
+    """The same resource with the certificate in the pod's own directory."""
+    text = json_format.MessageToJson(message).replace(names.IDENTITY_DIR, str(directory))
+    return json_format.Parse(text, type(message)())
+
+
+def _place(listener: Any, *, pod: Pod, vips: tuple[str, ...]) -> None:
+    if not listener.HasField("address"):
+        return
+    own = listener.address.socket_address
+    own.address = pod.address
+    inbound = listener.name == "inbound"
+    others = [f"{pod.address}:{APP_PORT}", f"{pod.address}:{OPAQUE_PORT}"] if inbound else vips
+    for other in others:
+        host, _, port = other.partition(":")
+        address = address_pb2.SocketAddress(address=host, port_value=int(port or 80))
+        listener.additional_addresses.add().address.socket_address.CopyFrom(address)
+
+
+@asynccontextmanager
+async def mesh(directory: Path) -> AsyncIterator[Mesh]:
+    """A control plane and no pods; everything ends with the context."""
+    authority = Authority("west.test")
+    certificate, key = authority.issue(authority.identity("destination"))
+    ads = Ads()
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((ads,))
+    credentials = grpc.ssl_server_credentials(
+        [(key.encode(), certificate.encode())], authority.pem.encode(), require_client_auth=True
+    )
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    running = Mesh(directory=directory, ads=ads, ads_port=port, authority=authority)
+    running.trust(authority.bundle, name=names.TRUST_OUTBOUND_SECRET)
+    running.trust(authority.bundle, name=names.TRUST_INBOUND_SECRET)
+    try:
+        yield running
+        assert not ads.refused
+    finally:
+        for pod in running.pods:
+            if pod.process is not None and pod.process.returncode is None:
+                pod.process.kill()
+                await pod.process.wait()
+        await server.stop(None)
