@@ -1,11 +1,57 @@
 """Runs every controller of one cluster on shared watch caches."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 
-from isthmus.lab.client import Client
+from isthmus.lab import client as api
+from isthmus.lab.client import Client, Resource
+from isthmus.lab.controllers import objects
+from isthmus.lab.controllers.accounts import AccountTokens, Namespaces
+from isthmus.lab.controllers.caches import Caches
+from isthmus.lab.controllers.deployments import Deployments
+from isthmus.lab.controllers.endpoints import Endpoints
+from isthmus.lab.controllers.loadbalancers import LoadBalancers
+from isthmus.lab.controllers.replicasets import ReplicaSets
+from isthmus.lab.reconcile import Reconciler
+from isthmus.lab.watch import Change, Key
 
 
 async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_cidr: str) -> None:
     """Run until cancelled. Must run in the node's network namespace: load-balancer addresses go to its eth0."""
-    await asyncio.Event().wait()
+    caches = Caches(client)
+    reconcilers = [
+        Endpoints(client, caches).reconciler,
+        Namespaces(client, caches, pki_dir).reconciler,
+        AccountTokens(client, caches, pki_dir).reconciler,
+        LoadBalancers(client, caches, IPv4Network(load_balancer_cidr)).reconciler,
+        _workload(caches, api.REPLICA_SETS, "ReplicaSet", api.PODS, ReplicaSets(client, caches).reconcile),
+        _workload(caches, api.DEPLOYMENTS, "Deployment", api.REPLICA_SETS, Deployments(client, caches).reconcile),
+    ]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(caches.run())
+        await caches.synced()
+        for reconciler in reconcilers:
+            group.create_task(reconciler.run())
+
+
+def _workload(
+    caches: Caches,
+    resource: Resource,
+    kind: str,
+    dependents: Resource,
+    reconcile: Callable[[Key], Awaitable[float | None]],
+) -> Reconciler[Key]:
+    """A reconciler of `resource` that also hears of the objects it controls."""
+    reconciler: Reconciler[Key] = Reconciler(kind, reconcile)
+    caches[resource].subscribe(lambda change: reconciler.enqueue(change.key))
+
+    def dependent_changed(change: Change) -> None:
+        for item in (change.old, change.new):
+            reference = objects.controller_of(item) if item is not None else None
+            if reference is not None and reference["kind"] == kind:
+                reconciler.enqueue((change.key[0], reference["name"]))
+
+    caches[dependents].subscribe(dependent_changed)
+    return reconciler

@@ -63,7 +63,7 @@ def rolling(new: Size, old: Sequence[Size], bounds: Limits) -> dict[str, int]:
 def recreate(new: Size, old: Sequence[Size], replicas: int) -> dict[str, int]:
     """The next sizes when all old pods must be gone before the first new one starts."""
     if any(size.desired or size.running for size in old):
-        return _changed({size: 0 for size in old})
+        return _changed(dict.fromkeys(old, 0))
     return _changed({new: replicas})
 
 
