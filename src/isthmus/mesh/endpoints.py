@@ -1,0 +1,74 @@
+"""From slices and pods to endpoints that know who they are."""
+
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+from typing import Final
+
+from isthmus.mesh.model import Address, Endpoint
+from isthmus.mesh.workloads import Workload
+from isthmus.resources.discovery import EndpointSlice, SliceEndpoint
+
+
+class Unknown(Enum):
+    """There is a pod, but who it is has not been learned: it must not be dialled, least of all in plain text."""
+
+    UNKNOWN = auto()
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+
+Found = Workload | Unknown | None
+"""The pod behind an endpoint; None when it has no proxy or is not a pod."""
+
+
+def endpoints(
+    slices: Iterable[EndpointSlice],
+    port_name: str,
+    find: Callable[[EndpointSlice, SliceEndpoint], Found],
+    *,
+    trust_domain: str,
+    gateway: str | None = None,
+) -> tuple[Endpoint, ...]:
+    """Ready endpoints of one port, each address once, in a stable order."""
+    found: dict[Address, Endpoint] = {}
+    for item in slices:
+        numbers = item.port_numbers(port_name)
+        for endpoint in item.endpoints or ():
+            if not endpoint.ready:
+                continue
+            workload = find(item, endpoint)
+            if isinstance(workload, Unknown):
+                continue
+            for address in endpoint.addresses:
+                for number in numbers:
+                    where = Address(address, number)
+                    found[where] = Endpoint(
+                        address=where,
+                        identity=workload.identity_at(number, trust_domain) if workload else None,
+                        gateway=gateway,
+                        pod=endpoint.target_ref.name if endpoint.target_ref else "",
+                    )
+    return tuple(found[where] for where in sorted(found))
+
+
+def pod_key(item: EndpointSlice, endpoint: SliceEndpoint) -> tuple[str, str] | None:
+    """The pod that an endpoint names."""
+    target = endpoint.target_ref
+    if target is None or target.kind != "Pod" or not target.name:
+        return None
+    return target.namespace or item.metadata.namespace, target.name
+
+
+def pod_id(item: EndpointSlice, endpoint: SliceEndpoint) -> str | None:
+    """One life of the pod that an endpoint names: a StatefulSet gives the same name again and again."""
+    key = pod_key(item, endpoint)
+    target = endpoint.target_ref
+    if key is None or target is None:
+        return None
+    return target.uid or "/".join(key)
+
+
+def is_pod(endpoint: SliceEndpoint, uid: str) -> bool:
+    """Whether the endpoint means the pod with this UID, as far as it says."""
+    target = endpoint.target_ref
+    return target is None or not target.uid or not uid or target.uid == uid

@@ -1,0 +1,125 @@
+"""What an original destination is: a service, a mirror of a remote one, a gateway's probe, a pod, or an address."""
+
+from enum import Enum, auto
+from typing import Final
+
+from isthmus import names
+from isthmus.mesh import addresses, gateways
+from isthmus.mesh.endpoints import UNKNOWN, Found, endpoints, is_pod, pod_id, pod_key
+from isthmus.mesh.model import Address, Endpoint, GatewayCluster, OutboundCluster, ServicePort
+from isthmus.mesh.state import State
+from isthmus.mesh.workloads import Workload
+from isthmus.resources.core import Service, ServicePortSpec
+from isthmus.resources.discovery import EndpointSlice, SliceEndpoint
+from isthmus.resources.exports import Mirrored, mirrored, mirrored_gateway
+
+
+class Pending(Enum):
+    """No answer yet: the linked cluster has not been heard."""
+
+    PENDING = auto()
+
+
+PENDING: Final = Pending.PENDING
+
+Answer = OutboundCluster | GatewayCluster | Pending | None
+
+
+def resolve(state: State, name: str) -> Answer:
+    """The cluster called `outbound/<ip>:<port>`; None when nothing can be there.
+
+    A probe Service answers with the gateway itself, under the name that was asked for.
+    """
+    address = addresses.parse(name, names.OUTBOUND_CLUSTER_PREFIX)
+    if address is None:
+        return None
+    service = state.service_at(address.host)
+    if service is not None:
+        return _service(state, name, service, address.port)
+    workload = state.workload_at(address.host)
+    if workload is not None:
+        return _pod(state, name, workload, address)
+    return _plain(state, name, address) if state.inside(address.host) else None
+
+
+def _service(state: State, name: str, service: Service, number: int) -> Answer:
+    if cluster := mirrored_gateway(service):
+        return gateways.resolve(state, cluster, name=name)
+    port = service.port(number)
+    if port is None:
+        return None
+    remote = mirrored(service)
+    group = _remote(state, remote, port) if remote else _local(state, service, port)
+    if isinstance(group, Pending):
+        return group
+    return OutboundCluster(
+        name=name,
+        service=ServicePort(service.metadata.namespace, service.metadata.name, number),
+        priorities=(group,),
+        target_cluster=remote.cluster if remote else "",
+        opaque=number in state.opaque_ports_of(service),
+    )
+
+
+def _local(state: State, service: Service, port: ServicePortSpec) -> tuple[Endpoint, ...]:
+    def find(item: EndpointSlice, endpoint: SliceEndpoint) -> Found:
+        key = pod_key(item, endpoint)
+        if key is None:
+            return state.workload_at(endpoint.addresses[0]) if endpoint.addresses else None
+        workload = state.workload(key)
+        # Only meshed pods are observed; one of the same name but another life is not the one that answers here.
+        return UNKNOWN if workload and not is_pod(endpoint, workload.uid) else workload
+
+    return endpoints(state.slices(service.metadata.key), port.name, find, trust_domain=state.trust_domain)
+
+
+def _remote(state: State, mirror: Mirrored, port: ServicePortSpec) -> tuple[Endpoint, ...] | Pending:
+    """Pods of the linked cluster, through its gateway; nobody while it is not known who would vouch for them."""
+    link = state.link(mirror.cluster)
+    if link is None or not link.trust_domain:
+        return ()
+    remote = state.remote((mirror.cluster, mirror.namespace, mirror.name))
+    if remote is None:
+        return PENDING
+
+    def find(item: EndpointSlice, endpoint: SliceEndpoint) -> Found:
+        pod = pod_id(item, endpoint)
+        return remote.workloads.get(pod, UNKNOWN) if pod else None
+
+    return endpoints(remote.slices, port.name, find, trust_domain=link.trust_domain, gateway=mirror.cluster)
+
+
+def _pod(state: State, name: str, workload: Workload, address: Address) -> OutboundCluster:
+    endpoint = Endpoint(
+        address=address, identity=workload.identity_at(address.port, state.trust_domain), pod=workload.name
+    )
+    return OutboundCluster(
+        name=name,
+        service=_service_of(state, address) or ServicePort(workload.namespace, workload.name, address.port),
+        priorities=((endpoint,),),
+        opaque=address.port in workload.opaque_ports,
+    )
+
+
+def _service_of(state: State, address: Address) -> ServicePort | None:
+    """The service that a pod is called for when it is called by its own address, as headless services are."""
+    for key in state.backed_by(address.host):
+        service = state.service(key)
+        for port in service.ports if service else ():
+            if any(
+                address.port in item.port_numbers(port.name)
+                and any(address.host in endpoint.addresses for endpoint in item.endpoints or ())
+                for item in state.slices(key)
+            ):
+                return ServicePort(*key, port.port)
+    return None
+
+
+def _plain(state: State, name: str, address: Address) -> OutboundCluster:
+    """An address of this cluster that is no meshed pod: reached as it would be without a mesh."""
+    return OutboundCluster(
+        name=name,
+        service=_service_of(state, address) or ServicePort("", address.host, address.port),
+        priorities=((Endpoint(address=address, identity=None),),),
+        opaque=address.port in names.DEFAULT_OPAQUE_PORTS,
+    )

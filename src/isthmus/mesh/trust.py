@@ -1,0 +1,35 @@
+"""Whom proxies believe: which roots vouch for which trust domain, for servers and for clients."""
+
+from collections.abc import Callable, Iterable
+
+from isthmus import names
+from isthmus.mesh.model import Trust, TrustBundle
+from isthmus.mesh.state import State
+
+Usable = Callable[[str], str | None]
+"""Certificates in canonical form, None if the text holds none: one bad bundle must not take the good ones with it."""
+
+
+def outbound(state: State, usable: Usable) -> Trust:
+    """Servers of this cluster and of those it links to."""
+    linked = ((link.trust_domain, link.trust_bundle) for link in state.links())
+    return Trust(names.TRUST_OUTBOUND_SECRET, _bundles(state, linked, usable))
+
+
+def inbound(state: State, usable: Usable, *, exposed: bool) -> Trust:
+    """Clients of this cluster and, for what other clusters may reach, of those that registered here."""
+    registered = ((each.spec.trust_domain, each.spec.bundle) for each in state.federated()) if exposed else ()
+    return Trust(names.TRUST_INBOUND_SECRET, _bundles(state, registered, usable))
+
+
+def _bundles(state: State, others: Iterable[tuple[str, str]], usable: Usable) -> tuple[TrustBundle, ...]:
+    """The first claim of a domain counts, and nobody but this cluster speaks for its own."""
+    found: dict[str, TrustBundle] = {}
+    foreign = ((domain, roots) for domain, roots in others if domain and domain != state.trust_domain)
+    for domain, roots in ((state.trust_domain, state.roots()), *foreign):
+        if domain in found:
+            continue
+        canonical = usable(roots)
+        if canonical is not None:
+            found[domain] = TrustBundle(domain, canonical)
+    return tuple(found[domain] for domain in sorted(found))

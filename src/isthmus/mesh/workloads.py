@@ -1,0 +1,52 @@
+"""Pods as the mesh sees them."""
+
+from dataclasses import dataclass
+
+from isthmus import names
+from isthmus.mesh.model import Identity
+from isthmus.resources import ports
+from isthmus.resources.core import Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What does not change while a pod lives, and where it is."""
+
+    namespace: str
+    name: str
+    uid: str
+    ip: str
+    service_account: str
+    meshed: bool
+    gateway: bool
+    opaque_ports: tuple[int, ...]
+    skipped_ports: frozenset[int]
+
+    def identity(self, trust_domain: str) -> Identity:
+        return Identity(trust_domain, self.namespace, self.service_account)
+
+    def identity_at(self, port: int, trust_domain: str) -> Identity | None:
+        """Who answers at a port: None where no proxy does."""
+        return self.identity(trust_domain) if self.meshed and port not in self.skipped_ports else None
+
+
+def workload(pod: Pod) -> Workload:
+    metadata = pod.metadata
+    return Workload(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        ip="" if pod.finished or pod.spec.host_network else pod.status.pod_ip,
+        service_account=pod.spec.service_account_name,
+        meshed=meshed(pod),
+        gateway=metadata.annotations.get(names.ENABLE_GATEWAY_ANNOTATION) == "true",
+        opaque_ports=ports.opaque(metadata.annotations),
+        skipped_ports=ports.skipped_inbound(metadata.annotations),
+    )
+
+
+def meshed(pod: Pod) -> bool:
+    """Injected: the label says that it was asked for, the container that it was done."""
+    return names.CONTROL_PLANE_NS_LABEL in pod.metadata.labels and any(
+        container.name == names.PROXY_CONTAINER for container in pod.spec.all_containers
+    )
