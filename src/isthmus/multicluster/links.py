@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from isthmus import names
@@ -32,7 +32,6 @@ class Link:
     uid: str
     created: str
     deleting: bool
-    finalizers: tuple[str, ...]
     target: str
     domain: str
     linkerd_namespace: str
@@ -45,6 +44,9 @@ class Link:
     excluded_labels: tuple[str, ...] = ()
     excluded_annotations: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    finalizers: tuple[str, ...] = field(default=(), compare=False)
+    resource_version: str = field(default="", compare=False)
+    """Not compared: two Links are equal when the same is to be done about them."""
 
     @property
     def key(self) -> Key:
@@ -76,7 +78,6 @@ def parse(item: Object) -> Link:
         uid=metadata.get("uid") or "",
         created=metadata.get("creationTimestamp") or "",
         deleting=bool(metadata.get("deletionTimestamp")),
-        finalizers=tuple(metadata.get("finalizers") or ()),
         target=target,
         domain=spec.get("targetClusterDomain") or "cluster.local",
         linkerd_namespace=spec.get("targetClusterLinkerdNamespace") or names.CONTROL_PLANE_NAMESPACE,
@@ -89,6 +90,8 @@ def parse(item: Object) -> Link:
         excluded_labels=tuple(spec.get("excludedLabels") or ()),
         excluded_annotations=tuple(spec.get("excludedAnnotations") or ()),
         problems=tuple(problems),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        resource_version=metadata.get("resourceVersion") or "",
     )
 
 
@@ -132,7 +135,7 @@ def _seconds(text: Any, default: float, field: str, problems: list[str]) -> floa
     if text in (None, ""):
         return default
     try:
-        return max(durations.parse(str(text)), _SHORTEST)
+        return max(durations.parse(str(text)).total_seconds(), _SHORTEST)
     except ValueError:
         problems.append(f"{field} is {text!r}, which is not a time such as 3s; {default:g}s is used.")
         return default

@@ -13,7 +13,6 @@ from isthmus import names
 from isthmus.kube.meta import Key, Meta
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.objects import (
-    MANAGED_BY,
     Port,
     Readiness,
     Service,
@@ -166,6 +165,20 @@ def tcp_ports(service: Service) -> tuple[Port, ...]:
     return tuple(port for port in service.spec.ports if port.protocol == "TCP")
 
 
+def hold(target: str, *, services: Mapping[Key, Service], slices: Mapping[Key, Slice], alive: bool) -> Plan:
+    """What exists already, with the gateway's liveness in it: for as long as the target's exports are not known."""
+    kept = {key: item for key, item in services.items() if is_mirror(item, target)}
+    mine = {key: item for key, item in slices.items() if is_mirror(item, target)}
+    return Plan(kept, {key: _with_liveness(item, alive) for key, item in mine.items()}, ())
+
+
+def _with_liveness(item: Slice, alive: bool) -> Slice:
+    if item.metadata.labels.get(names.MIRRORED_GATEWAY_LABEL) == "true":
+        return item
+    endpoints = tuple(SliceEndpoint(endpoint.addresses, Readiness(alive)) for endpoint in item.endpoints or ())
+    return Slice(item.metadata, item.address_type, endpoints, item.ports)
+
+
 # --- mirrors ------------------------------------------------------------------------------------------------------
 def mirror_service(link: Link, remote: Service, key: Key) -> Service:
     metadata = remote.metadata
@@ -227,7 +240,7 @@ def _slices(
     families: dict[str, list[str]] = {"IPv4": []}
     for address in addresses:
         families.setdefault(f"IPv{ipaddress.ip_address(address).version}", []).append(address)
-    all_labels = {**labels, names.SERVICE_NAME_LABEL: name, names.MANAGED_BY_LABEL: MANAGED_BY}
+    all_labels = {**labels, names.SERVICE_NAME_LABEL: name, names.MANAGED_BY_LABEL: names.MIRROR_MANAGER}
     made = [
         Slice(
             Meta(

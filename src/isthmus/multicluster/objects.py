@@ -8,9 +8,6 @@ from isthmus import names
 from isthmus.kube.kinds import Kind, plain
 from isthmus.kube.meta import Key, Meta
 
-MANAGED_BY: Final = "multicluster.isthmus.io"
-"""Who keeps our EndpointSlices, as the label that Kubernetes reserves for that says."""
-
 
 class Port(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A port of a Service."""
@@ -127,7 +124,7 @@ def is_mirror(item: Service | Slice, target: str) -> bool:
     labels = item.metadata.labels
     ours = labels.get(names.MIRRORED_SERVICE_LABEL) == "true" or labels.get(names.MIRRORED_GATEWAY_LABEL) == "true"
     if isinstance(item, Slice):
-        ours = ours and labels.get(names.MANAGED_BY_LABEL) == MANAGED_BY
+        ours = ours and labels.get(names.MANAGED_BY_LABEL) == names.MIRROR_MANAGER
     return ours and labels.get(names.CLUSTER_NAME_LABEL) == target
 
 

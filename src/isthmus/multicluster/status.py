@@ -45,7 +45,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "WriteFailed": "False",
     },
 }
-"""Condition type -> reason -> status. The order is the order of importance: the first that is not True is the headline."""
+"""Condition type -> reason -> status, in order of importance: the first that is not True is the headline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class Knowledge:
     """Everything a status is made of."""
 
     conditions: tuple[Condition, ...]
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[Outcome, ...] | None = None
+    """None while the exports are not known: what the status said stays."""
     latency_ms: float | None = None
     trust_domain: str = ""
     trust_bundle: str = ""
@@ -96,14 +97,15 @@ def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object
     summary = ready(known.conditions)
     made: Object = {
         "conditions": _dated([*conditions, summary], previous.get("conditions") or (), now),
-        "mirrorServices": _mirrored(known.outcomes, previous.get("mirrorServices") or (), now),
         "alive": next((item.status for item in known.conditions if item.type == "GatewayAlive"), "Unknown"),
         "latency": "" if known.latency_ms is None else f"{known.latency_ms:.0f}ms",
-        "services": f"{sum(outcome.mirrored for outcome in known.outcomes)}/{len(known.outcomes)}",
         "ready": summary["status"],
         "reason": summary["reason"],
         "registeredTrustDomain": known.registered_trust_domain,
     }
+    if known.outcomes is not None:
+        made["mirrorServices"] = _mirrored(known.outcomes, previous.get("mirrorServices") or (), now)
+        made["services"] = f"{sum(outcome.mirrored for outcome in known.outcomes)}/{len(known.outcomes)}"
     if known.trust_domain:
         # The last known roots stay while the target is away: proxies keep trusting it.
         made |= {"trustDomain": known.trust_domain, "trustBundle": known.trust_bundle}

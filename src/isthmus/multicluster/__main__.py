@@ -1,0 +1,53 @@
+"""The Link controller as a process."""
+
+import argparse
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+from isthmus import names
+from isthmus.kube import admin, logs
+from isthmus.kube.client import connect
+from isthmus.kube.leader import Election
+from isthmus.kube.process import until_terminated
+from isthmus.multicluster.controller import Controller
+from isthmus.multicluster.metrics import Metrics
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="multicluster-controller", description=__doc__)
+    parser.add_argument("--namespace", default=names.MULTICLUSTER_NAMESPACE, help="where Links live")
+    parser.add_argument("--linkerd-namespace", default=names.CONTROL_PLANE_NAMESPACE, help="the control plane's")
+    parser.add_argument("--cluster-domain", default="cluster.local", help="of this cluster")
+    parser.add_argument("--admin", default=f"0.0.0.0:{names.CONTROLLER_ADMIN_PORT}", metavar="HOST:PORT")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--kubeconfig", help="for running outside of the cluster")
+    parser.add_argument("--context")
+    return parser.parse_args(argv)
+
+
+async def run(options: argparse.Namespace) -> None:
+    identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}-{os.getpid()}"
+    async with connect(options.kubeconfig, options.context, manager=names.MULTICLUSTER_CONTROLLER) as client:
+        controller = Controller(
+            client,
+            namespace=options.namespace,
+            linkerd_namespace=options.linkerd_namespace,
+            cluster_domain=options.cluster_domain,
+            metrics=Metrics(),
+        )
+        election = Election(client, names.MULTICLUSTER_CONTROLLER, namespace=options.namespace, identity=identity)
+        async with admin.serve(controller.local.waiting_for, address=options.admin):
+            await until_terminated(controller.follow(), election.run(controller.lead))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM."""
+    options = arguments(argv)
+    logs.setup(options.log_level)
+    asyncio.run(run(options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The Secret that leads to a linked cluster: reading it, and the copy of it that the destination process reads."""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import yaml
+
+from isthmus import names
+from isthmus.kube.kinds import Object
+from isthmus.multicluster.links import Link
+from isthmus.multicluster.objects import Secret
+
+_OUTSIDE: Final = frozenset(
+    {"exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "certificate-authority"}
+)
+
+
+class Unusable(Exception):
+    """The Secret cannot be used; `reason` is a reason of the condition `Reachable`, the text says what to do."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+def relink(link: Link) -> str:
+    """How to get fresh credentials, in words."""
+    return (
+        f"Run `linkerd multicluster link --cluster-name {link.target}` against {link.target} and apply what it prints."
+    )
+
+
+def kubeconfig(link: Link, secret: Secret | None) -> bytes:
+    """The kubeconfig in a Link's Secret; raises `Unusable`."""
+    where = f"Secret {link.namespace}/{link.credentials_secret}"
+    if secret is None:
+        raise Unusable("SecretMissing", f"{where} does not exist. {relink(link)}")
+    encoded = secret.data.get(names.CREDENTIALS_KEY)
+    if not encoded:
+        raise Unusable("SecretInvalid", f"{where} has no key {names.CREDENTIALS_KEY}. {relink(link)}")
+    try:
+        content = base64.b64decode(encoded, validate=True)
+        parsed = yaml.safe_load(content)
+    except (binascii.Error, yaml.YAMLError, UnicodeDecodeError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise Unusable("SecretInvalid", f"{where} does not hold a kubeconfig. {relink(link)}")
+    if found := sorted(_reaching_out(parsed)):
+        raise Unusable(
+            "SecretInvalid",
+            f"The kubeconfig in {where} uses {', '.join(found)}; one in a Secret may hold data only. {relink(link)}",
+        )
+    return content
+
+
+def _reaching_out(config: Mapping[str, Any]) -> Iterator[str]:
+    """Fields that would run a program or read a file of this pod on behalf of whoever wrote the Secret."""
+    for section, entry in (("users", "user"), ("clusters", "cluster")):
+        for item in config.get(section) or ():
+            fields = item.get(entry) if isinstance(item, dict) else None
+            yield from _OUTSIDE.intersection(fields or ())
+
+
+def copy_name(target: str) -> str:
+    return f"{names.CREDENTIALS_SECRET_PREFIX}{target}"
+
+
+def copy(link: Link, kubeconfig: bytes, *, trust_domain: str, namespace: str) -> Object:
+    """The Secret that the destination process reads, for Links that were applied without it."""
+    return {
+        "metadata": {
+            "name": copy_name(link.target),
+            "namespace": namespace,
+            "labels": {
+                names.CREDENTIALS_CLUSTER_LABEL: link.target,
+                names.COPIED_CREDENTIALS_LABEL: link.target,
+            },
+            "annotations": {
+                names.CREDENTIALS_TRUST_DOMAIN_ANNOTATION: trust_domain,
+                names.CREDENTIALS_CLUSTER_DOMAIN_ANNOTATION: link.domain,
+            },
+        },
+        "type": names.CREDENTIALS_SECRET_TYPE,
+        "data": {names.CREDENTIALS_KEY: base64.b64encode(kubeconfig).decode()},
+    }
+
+
+def copy_change(desired: Object, existing: Secret | None) -> Mapping[str, Any] | None:
+    """What to write: the whole object, a merge patch, or None. A Secret that somebody else made is left alone."""
+    if existing is None:
+        return desired
+    if names.COPIED_CREDENTIALS_LABEL not in existing.metadata.labels:
+        return None
+    metadata = desired["metadata"]
+    if existing.data == desired["data"] and existing.metadata.annotations.items() >= metadata["annotations"].items():
+        return None
+    return {"metadata": {"annotations": metadata["annotations"]}, "data": desired["data"]}

@@ -1,0 +1,44 @@
+"""Whether a gateway counts as alive, from the results of its probes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+State = Literal["Probing", "Alive", "Down"]
+Event = Literal["answered", "failed", "failed too often"]
+
+TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
+    ("Probing", "answered"): "Alive",
+    ("Probing", "failed"): "Probing",
+    ("Probing", "failed too often"): "Down",
+    ("Alive", "answered"): "Alive",
+    ("Alive", "failed"): "Alive",
+    ("Alive", "failed too often"): "Down",
+    ("Down", "answered"): "Alive",
+    ("Down", "failed"): "Down",
+    ("Down", "failed too often"): "Down",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What is known of one gateway. A gateway that was never probed counts as alive, so a restart breaks nothing."""
+
+    state: State = "Probing"
+    failures: int = 0
+    latency_ms: float | None = None
+    problem: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.state != "Down"
+
+    def answered(self, latency_ms: float) -> "Liveness":
+        return Liveness(TRANSITIONS[self.state, "answered"], 0, latency_ms)
+
+    def failed(self, problem: str, threshold: int) -> "Liveness":
+        failures = self.failures + 1
+        event: Event = "failed too often" if failures >= threshold else "failed"
+        state = TRANSITIONS[self.state, event]
+        latency = None if state == "Down" else self.latency_ms
+        return replace(self, state=state, failures=failures, latency_ms=latency, problem=problem)

@@ -1,0 +1,136 @@
+"""This cluster as the Link controller sees it: watch caches that all Links share."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from isthmus import names
+from isthmus.kube import errors
+from isthmus.kube.client import Client
+from isthmus.kube.kinds import Object
+from isthmus.kube.meta import Key
+from isthmus.kube.watch import Informer
+from isthmus.multicluster import credentials, trust
+from isthmus.multicluster.links import Link
+from isthmus.multicluster.objects import (
+    CONFIG_MAPS,
+    FEDERATED_TRUST_DOMAINS,
+    LINKS,
+    NAMESPACES,
+    SECRETS,
+    SERVICES,
+    SLICES,
+    Secret,
+    Service,
+    Slice,
+)
+
+
+class Local:
+    """The caches. `namespace` is where Links live, `linkerd_namespace` where the control plane does."""
+
+    def __init__(self, client: Client, *, namespace: str, linkerd_namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.linkerd_namespace = linkerd_namespace
+        self.links = Informer(client, LINKS, namespace=namespace)
+        self.registrations = Informer(client, FEDERATED_TRUST_DOMAINS, namespace=namespace)
+        self._services = Informer(client, SERVICES)
+        self._slices = Informer(client, SLICES, labels=f"{names.MANAGED_BY_LABEL}={names.MIRROR_MANAGER}")
+        self._namespaces = Informer(client, NAMESPACES)
+        self._secrets = Informer(client, SECRETS, namespace=namespace)
+        self._copies = Informer(client, SECRETS, namespace=linkerd_namespace, labels=names.CREDENTIALS_CLUSTER_LABEL)
+        self._roots = Informer(
+            client,
+            CONFIG_MAPS,
+            namespace=linkerd_namespace,
+            fields=f"metadata.name={names.TRUST_ROOTS_CONFIG_MAP}",
+        )
+
+    @property
+    def _informers(self) -> tuple[Informer[Any], ...]:
+        return (
+            self.links, self.registrations, self._services, self._slices, self._namespaces, self._secrets,
+            self._copies, self._roots,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Follow this cluster until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers:
+                group.create_task(informer.run())
+
+    async def synced(self) -> None:
+        """Return when everything is known."""
+        for informer in self._informers:
+            await informer.synced.wait()
+
+    def waiting_for(self) -> str | None:
+        """What is not known yet, in words; None when everything is."""
+        for informer in self._informers:
+            if not informer.synced.is_set():
+                why = f": {informer.error}" if informer.error else ""
+                return f"waiting for {informer.kind.describe(informer.namespace)}{why}"
+        return None
+
+    def on_mirror_change(self, handler: Callable[[str], None]) -> None:
+        """Tell the name of every Service, slice or Secret that changed; "" for what concerns every Link."""
+
+        def named(old: Service | Slice | Secret | None, new: Service | Slice | Secret | None) -> None:
+            item = new or old
+            if item is not None:
+                handler(item.metadata.name)
+
+        def all_links(*_: object) -> None:
+            handler("")
+
+        self._services.on_change(named)
+        self._slices.on_change(named)
+        self._copies.on_change(named)
+        self._secrets.on_change(all_links)
+        self._namespaces.on_change(all_links)
+
+    def on_roots_change(self, handler: Callable[..., None]) -> None:
+        """Call when this cluster's own roots change."""
+        self._roots.on_change(handler)
+
+    @property
+    def services(self) -> Mapping[Key, Service]:
+        return self._services.store
+
+    @property
+    def slices(self) -> Mapping[Key, Slice]:
+        return self._slices.store
+
+    @property
+    def namespaces(self) -> frozenset[str]:
+        return frozenset(name for _, name in self._namespaces.store)
+
+    @property
+    def own_roots(self) -> trust.Roots | None:
+        return trust.roots(self._roots.get(names.TRUST_ROOTS_CONFIG_MAP, self.linkerd_namespace))
+
+    def secret(self, link: Link) -> Secret | None:
+        return self._secrets.get(link.credentials_secret, link.namespace)
+
+    def copied_credentials(self, target: str) -> Secret | None:
+        return self._copies.get(credentials.copy_name(target), self.linkerd_namespace)
+
+    def link(self, key: Key) -> Object | None:
+        return self.links.store.get(key)
+
+    async def copy_credentials(self, link: Link, kubeconfig: bytes, trust_domain: str) -> None:
+        """Give the destination process its copy of the credentials, unless somebody else did."""
+        desired = credentials.copy(link, kubeconfig, trust_domain=trust_domain, namespace=self.linkerd_namespace)
+        existing = self.copied_credentials(link.target)
+        change = credentials.copy_change(desired, existing)
+        if change is None:
+            return
+        name = credentials.copy_name(link.target)
+        try:
+            if existing is None:
+                await self.client.create(SECRETS, dict(change))
+            else:
+                await self.client.patch(SECRETS, name, change, self.linkerd_namespace)
+        except (errors.AlreadyExists, errors.NotFound):
+            return

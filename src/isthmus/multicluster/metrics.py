@@ -1,0 +1,38 @@
+"""The controller's metrics, called as Linkerd calls them."""
+
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+TARGET: Final = "target_cluster_name"
+
+
+class Metrics:
+    """One label: the linked cluster."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._enabled = Gauge("gateway_enabled", "Whether the link has a gateway (1)", [TARGET], registry=registry)
+        self._alive = Gauge("gateway_alive", "Whether the gateway answers its probes (1)", [TARGET], registry=registry)
+        self._latency = Gauge("gateway_latency", "Latency of the last probe, in ms", [TARGET], registry=registry)
+        self._probes = Counter("gateway_probes", "Probes by result", [TARGET, "probe_successful"], registry=registry)
+        self._mirrors = Gauge("mirrored_services", "Services mirrored from the cluster", [TARGET], registry=registry)
+
+    def gateway(self, target: str, *, enabled: bool) -> None:
+        self._enabled.labels(target).set(enabled)
+
+    def alive(self, target: str, *, alive: bool, latency_ms: float | None) -> None:
+        self._alive.labels(target).set(alive)
+        if latency_ms is not None:
+            self._latency.labels(target).set(latency_ms)
+
+    def probed(self, target: str, *, successful: bool) -> None:
+        self._probes.labels(target, str(successful).lower()).inc()
+
+    def mirrors(self, target: str, count: int) -> None:
+        self._mirrors.labels(target).set(count)
+
+    def forget(self, target: str) -> None:
+        """Series of a cluster that is no longer linked end."""
+        for gauge in (self._enabled, self._alive, self._latency, self._mirrors):
+            gauge.remove_by_labels({TARGET: target})
+        self._probes.remove_by_labels({TARGET: target})

@@ -1,0 +1,54 @@
+"""Asks a gateway again and again whether it is there, through this pod's own proxy, and tells what it learns."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+
+from isthmus.multicluster.links import Probe
+from isthmus.multicluster.liveness import Liveness
+
+JITTER: Final = 0.1
+
+
+class ProbeFailed(Exception):
+    """No answer, or another one than 200; the text says which."""
+
+
+async def ask(url: str, timeout: float) -> float:
+    """The milliseconds that one probe took; raises `ProbeFailed`.
+
+    Each probe opens its own connection, so that it measures the gateway and not a connection that happens to be open.
+    """
+    started = time.perf_counter()
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
+            session.get(url, allow_redirects=False) as answer,
+        ):
+            await answer.read()
+            status = answer.status
+            reason = answer.headers.get("l5d-proxy-error", "")
+    except TimeoutError:
+        raise ProbeFailed(f"no answer within {timeout:g} s") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise ProbeFailed(str(error) or type(error).__name__) from error
+    if status != 200:
+        raise ProbeFailed(f"answered {status}{f' ({reason})' if reason else ''}")
+    return (time.perf_counter() - started) * 1000
+
+
+async def probe(url: str, spec: Probe, liveness: Liveness, *, told: Callable[[Liveness, bool], None]) -> None:
+    """Probe until cancelled; `told` gets the new state and whether the probe was answered."""
+    while True:
+        try:
+            liveness = liveness.answered(await ask(url, spec.timeout))
+            told(liveness, True)
+        except ProbeFailed as failure:
+            liveness = liveness.failed(str(failure), spec.threshold)
+            told(liveness, False)
+        await asyncio.sleep(spec.period * random.uniform(1, 1 + JITTER))  # noqa: S311

@@ -1,0 +1,132 @@
+"""Registers this cluster's roots with a linked cluster, and keeps the registration true."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from isthmus import names
+from isthmus.kube import errors
+from isthmus.kube.client import Client
+from isthmus.kube.kinds import Object
+from isthmus.kube.watch import Signal
+from isthmus.multicluster import trust
+from isthmus.multicluster.objects import FEDERATED_TRUST_DOMAINS
+from isthmus.multicluster.remote import Remote
+from isthmus.multicluster.status import Condition
+
+_LOOK_AGAIN: Final = 60.0
+_PENDING: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds between looks while the target has not decided, and between tries."""
+_KIND: Final = "TrustEstablished"
+
+
+class Registration:
+    """`condition` and `domain` say how it stands; `changed` is set when they change."""
+
+    def __init__(self, remote: Remote, own: Callable[[], trust.Roots | None], changed: Signal) -> None:
+        self._remote = remote
+        self._own = own
+        self._changed = changed
+        self.condition = Condition(_KIND, "Pending", "The clusters are exchanging their roots.")
+        self.domain = ""
+        """The own trust domain as registered there."""
+
+    async def run(self) -> None:
+        """Keep it true until cancelled: at every change of either cluster's roots, and now and then."""
+        tries = 0
+        while True:
+            condition = await self._step()
+            tries = 0 if condition.reason == "Established" else tries + 1
+            if condition != self.condition:
+                self.condition = condition
+                self._changed.set()
+            pause = _PENDING[min(tries, len(_PENDING)) - 1] if tries else _LOOK_AGAIN
+            try:
+                async with asyncio.timeout(pause):
+                    await self._remote.roots_changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _step(self) -> Condition:
+        own, theirs, link = self._own(), self._remote.roots, self._remote.link
+        if theirs is None:
+            if not self._remote.roots_known:
+                return Condition(_KIND, "Pending", f"The roots of {link.target} are being read.")
+            return Condition(
+                _KIND,
+                "RootsUnavailable",
+                f"{link.target} has no ConfigMap {link.linkerd_namespace}/{names.TRUST_ROOTS_CONFIG_MAP} with a trust "
+                "domain. Install the control plane there.",
+            )
+        if own is None:
+            return Condition(_KIND, "Pending", "The control plane of this cluster has not published its roots yet.")
+        if own.trust_domain == theirs.trust_domain:
+            return _same_domain(own, theirs, link.target)
+        try:
+            registered = await register(self._remote.client, own, link.target)
+        except errors.KubeError as error:
+            return Condition(
+                _KIND,
+                "RegistrationFailed",
+                f"{str(error).rstrip('.')}. Install or renew the multicluster extension in {link.target} with "
+                "`linkerd multicluster install`.",
+            )
+        self.domain = own.trust_domain
+        return _accepted(registered, own, theirs, link.target)
+
+
+def _same_domain(own: trust.Roots, theirs: trust.Roots, target: str) -> Condition:
+    if _fingerprints(own) & _fingerprints(theirs):
+        return Condition(_KIND, "Established", f"Both clusters share trust domain {own.trust_domain} and a root.")
+    return Condition(
+        _KIND,
+        "RegistrationRefused",
+        f"{target} uses trust domain {own.trust_domain} as this cluster does, but shares no root with it. Give one of "
+        "them a trust domain of its own with `linkerd install --identity-trust-domain`.",
+    )
+
+
+def _fingerprints(roots: trust.Roots) -> frozenset[bytes]:
+    try:
+        certificates = x509.load_pem_x509_certificates(roots.bundle.encode())
+    except ValueError:
+        return frozenset()
+    return frozenset(certificate.public_bytes(Encoding.DER) for certificate in certificates)
+
+
+def _accepted(registered: Object, own: trust.Roots, theirs: trust.Roots, target: str) -> Condition:
+    conditions = (registered.get("status") or {}).get("conditions") or ()
+    verdict = next((item for item in conditions if item.get("type") == "Accepted"), None)
+    if verdict is None:
+        return Condition(_KIND, "Pending", f"{target} has not decided on the registration of {own.trust_domain} yet.")
+    if verdict.get("status") != "True":
+        return Condition(
+            _KIND,
+            "RegistrationRefused",
+            f"{target} refuses trust domain {own.trust_domain}: {verdict.get('message') or verdict.get('reason')}",
+        )
+    return Condition(_KIND, "Established", f"{target} ({theirs.trust_domain}) recognises {own.trust_domain}.")
+
+
+async def register(client: Client, own: trust.Roots, target: str) -> Object:
+    """Make the registration say what it should; returns it as it stands."""
+    desired = trust.registration(own, target)
+    name, namespace = desired["metadata"]["name"], desired["metadata"]["namespace"]
+    try:
+        existing = await client.get(FEDERATED_TRUST_DOMAINS, name, namespace)
+    except errors.NotFound:
+        return await client.create(FEDERATED_TRUST_DOMAINS, desired)
+    if existing.get("spec") == desired["spec"]:
+        return existing
+    return await client.patch(FEDERATED_TRUST_DOMAINS, name, {"spec": desired["spec"]}, namespace)
+
+
+async def unregister(client: Client, own: trust.Roots) -> None:
+    """Withdraw the registration; fine if there is none."""
+    try:
+        await client.delete(FEDERATED_TRUST_DOMAINS, own.trust_domain, names.MULTICLUSTER_NAMESPACE)
+    except errors.NotFound:
+        return

@@ -1,0 +1,118 @@
+"""A linked cluster as seen through a Link's credentials: what it exports, and its roots.
+
+All remote Services are watched once and trimmed when decoding, because the annotation that exports a service is out of
+reach of a server-side selector. Readiness is watched for exported services only.
+"""
+
+import asyncio
+from typing import Final
+
+from isthmus import names
+from isthmus.kube import errors
+from isthmus.kube.client import Client
+from isthmus.kube.watch import Informer, Signal
+from isthmus.multicluster import credentials, trust
+from isthmus.multicluster.links import Link
+from isthmus.multicluster.mirrors import Export
+from isthmus.multicluster.objects import CONFIG_MAPS, SERVICES, Service
+from isthmus.multicluster.readiness import Readiness
+from isthmus.multicluster.selectors import exported
+from isthmus.multicluster.status import Condition
+
+_REASONS: Final[tuple[tuple[type[errors.KubeError], str], ...]] = (
+    (errors.Unauthorized, "CredentialsRejected"),
+    (errors.Forbidden, "Forbidden"),
+    (errors.ConfigError, "SecretInvalid"),
+    (errors.KubeError, "Unreachable"),
+)
+"""The first matching error class decides the reason of the condition `Reachable`."""
+
+
+class Remote:
+    """One connection's worth of knowledge; new credentials start afresh. `changed` tells whoever plans with it."""
+
+    def __init__(self, client: Client, link: Link, changed: Signal) -> None:
+        self.client = client
+        self.link = link
+        self._changed = changed
+        self._dirty = Signal()
+        self._services = Informer(client, SERVICES)
+        self._roots = Informer(
+            client,
+            CONFIG_MAPS,
+            namespace=link.linkerd_namespace,
+            fields=f"metadata.name={names.TRUST_ROOTS_CONFIG_MAP}",
+        )
+        self.roots_changed = Signal()
+        self._readiness: Readiness | None = None
+        self._complete = False
+
+    async def run(self) -> None:
+        """Follow the cluster until cancelled."""
+        self._services.on_change(self._dirty.set)
+        self._roots.on_change(self.roots_changed.set)
+        self._roots.on_change(self._changed.set)
+        async with asyncio.TaskGroup() as group:
+            self._readiness = Readiness(self.client, group, self._changed)
+            group.create_task(self._services.run())
+            group.create_task(self._roots.run())
+            group.create_task(self._follow_exports(self._readiness))
+
+    async def _follow_exports(self, readiness: Readiness) -> None:
+        await self._services.synced.wait()
+        while True:
+            readiness.follow({service.metadata.name for service in self._exported()})
+            self._changed.set()
+            await self._dirty.wait()
+
+    def relink(self, link: Link) -> None:
+        """The Link's selector may have changed."""
+        self.link = link
+        self._dirty.set()
+
+    @property
+    def synced(self) -> bool:
+        """Whether exports and their readiness have been known completely since the connection was made."""
+        if not self._complete and self._services.synced.is_set() and self._readiness is not None:
+            self._complete = self._readiness.synced
+        return self._complete
+
+    def exports(self) -> list[Export]:
+        ready = self._readiness
+        return [Export(service, ready is not None and ready.ready(service.key)) for service in self._exported()]
+
+    def _exported(self) -> list[Service]:
+        return [service for service in self._services.store.values() if exported(self.link.selector, service)]
+
+    @property
+    def roots(self) -> trust.Roots | None:
+        return trust.roots(self._roots.get(names.TRUST_ROOTS_CONFIG_MAP, self.link.linkerd_namespace))
+
+    @property
+    def roots_known(self) -> bool:
+        """Whether an absent ConfigMap is really absent."""
+        return self._roots.synced.is_set()
+
+    def reachable(self) -> Condition:
+        """The condition `Reachable`, from the state of all watches."""
+        followed = (self._services.error, self._roots.error, self._readiness.error if self._readiness else None)
+        error = next((error for error in followed if error), None)
+        if error is not None:
+            return unreachable(self.link, error)
+        if not self.synced or not self.roots_known:
+            return Condition("Reachable", "Connecting", f"Reading from {self.client.server}.")
+        return Condition("Reachable", "Connected", f"Following {self.client.server}.")
+
+
+def unreachable(link: Link, error: errors.KubeError) -> Condition:
+    """The condition for an error of the target's API server, with what to do about it."""
+    reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
+    advice = {
+        "CredentialsRejected": f"The token was revoked or has expired. {credentials.relink(link)}",
+        "Forbidden": f"Run `linkerd multicluster install` against {link.target} again, which renews the permissions.",
+        "SecretInvalid": credentials.relink(link),
+        "Unreachable": "What is mirrored stays as it is; retrying. If the address is wrong, link again with "
+        "--api-server-address.",
+    }[reason]
+    sentence = str(error).rstrip(".")
+    return Condition("Reachable", reason, f"{sentence}. {advice}")

@@ -1,0 +1,335 @@
+"""Everything that goes on for one Link while it exists: connection, gateway, mirrors, status."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from isthmus import names
+from isthmus.kube import errors
+from isthmus.kube.client import Client, connect
+from isthmus.kube.events import Recorder
+from isthmus.kube.meta import Key
+from isthmus.kube.watch import Signal
+from isthmus.multicluster import addresses, credentials, mirrors, prober, remote, status
+from isthmus.multicluster.apply import apply
+from isthmus.multicluster.diff import diff
+from isthmus.multicluster.links import Link
+from isthmus.multicluster.liveness import Liveness
+from isthmus.multicluster.local import Local
+from isthmus.multicluster.metrics import Metrics
+from isthmus.multicluster.objects import LINKS, Secret
+from isthmus.multicluster.registration import Registration
+from isthmus.multicluster.remote import Remote
+from isthmus.multicluster.status import Condition
+
+log = logging.getLogger(__name__)
+
+_RETRY: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+_LOOK_AT_WATCHES: Final = 1.0
+"""Watches do not tell when they fail, so the status looks at them this often."""
+_STATUS_PAUSE: Final = 0.2
+"""Changes of status that come together are written together."""
+_LATENCY_EVERY: Final = 30.0
+"""The latency of every probe is in the metrics; the status keeps a recent one without a write for each probe."""
+
+
+class Worker:
+    """One Link that is neither being deleted nor preceded by another. Ends only by cancellation."""
+
+    def __init__(
+        self,
+        link: Link,
+        local: Local,
+        *,
+        recorder: Recorder,
+        metrics: Metrics,
+        cluster_domain: str,
+    ) -> None:
+        self.link = link
+        self._local = local
+        self._recorder = recorder
+        self._metrics = metrics
+        self._changed = Signal()
+        self._status_changed = Signal()
+        self._secret_changed = Signal()
+        self._remote: Remote | None = None
+        self._registration: Registration | None = None
+        self._connection = Condition("Reachable", "Connecting", f"Connecting to {link.target}.")
+        self._addresses: tuple[str, ...] = ()
+        self._resolved = not link.gateway_hosts
+        self._resolve_problem = ""
+        self._outcomes: tuple[mirrors.Outcome, ...] | None = None
+        self._failures: Mapping[Key, errors.KubeError] = {}
+        raw = local.link(link.key) or {}
+        self._status: dict[str, Any] = dict(raw.get("status") or {})
+        self._liveness = Liveness("Down" if self._status.get("alive") == "False" else "Probing")
+        self._latency: tuple[float, float | None] = (0.0, None)
+        self._probe_url = (
+            f"http://{names.PROBE_SERVICE_PREFIX}{link.target}.{link.namespace}.svc.{cluster_domain}"
+            f":{link.probe.port}{link.probe.path}"
+        )
+
+    def wake(self) -> None:
+        """Something of this cluster changed that may concern the Link."""
+        self._changed.set()
+        self._secret_changed.set()
+
+    def own_roots_changed(self) -> None:
+        if self._remote is not None:
+            self._remote.roots_changed.set()
+
+    async def run(self) -> None:
+        log.info("linking %s", self.link.target, extra={"link": self.link.name})
+        self._metrics.gateway(self.link.target, enabled=bool(self.link.gateway_hosts))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stay_connected())
+            group.create_task(self._keep_mirrors())
+            group.create_task(self._keep_status())
+            if self.link.gateway_hosts:
+                group.create_task(addresses.follow(self.link.gateway_hosts, self._addresses_found))
+                group.create_task(prober.probe(self._probe_url, self.link.probe, self._liveness, told=self._probed))
+
+    # --- connection -----------------------------------------------------------------------------------------------
+    async def _stay_connected(self) -> None:
+        while True:
+            secret = self._local.secret(self.link)
+            try:
+                kubeconfig = credentials.kubeconfig(self.link, secret)
+                client = connect(kubeconfig, name=self.link.target)
+            except credentials.Unusable as problem:
+                self._disconnected(Condition("Reachable", problem.reason, str(problem)))
+            except errors.ConfigError as error:
+                self._disconnected(remote.unreachable(self.link, error))
+            else:
+                await self._use(client, kubeconfig, secret)
+                continue
+            await self._new_secret(secret)
+
+    def _disconnected(self, condition: Condition) -> None:
+        self._connection = condition
+        self._remote = self._registration = None
+        self._changed.set()
+        self._status_changed.set()
+
+    async def _use(self, client: Client, kubeconfig: bytes, secret: Secret | None) -> None:
+        """Follow the target with these credentials until others are there."""
+        async with client, asyncio.TaskGroup() as group:
+            self._remote = Remote(client, self.link, self._changed)
+            self._registration = Registration(self._remote, lambda: self._local.own_roots, self._status_changed)
+            tasks = [
+                group.create_task(self._remote.run()),
+                group.create_task(self._registration.run()),
+                group.create_task(self._share_credentials(self._remote, kubeconfig)),
+            ]
+            await self._new_secret(secret)
+            for task in tasks:
+                task.cancel()
+
+    async def _new_secret(self, old: Secret | None) -> None:
+        before = old.data if old else None
+        while True:
+            await self._secret_changed.wait()
+            current = self._local.secret(self.link)
+            if (current.data if current else None) != before:
+                return
+
+    async def _share_credentials(self, target: Remote, kubeconfig: bytes) -> None:
+        tries = 0
+        while True:
+            roots = target.roots
+            try:
+                if roots is not None:
+                    await self._local.copy_credentials(self.link, kubeconfig, roots.trust_domain)
+                tries = 0
+            except errors.KubeError as error:
+                log.warning("the destination cannot be given the credentials of %s: %s", self.link.target, error)
+                tries += 1
+            await asyncio.sleep(_RETRY[min(tries, len(_RETRY) - 1)] if roots is None or tries else 2.0)
+
+    # --- gateway --------------------------------------------------------------------------------------------------
+    def _addresses_found(self, found: tuple[str, ...], problem: str) -> None:
+        if (found, problem, True) != (self._addresses, self._resolve_problem, self._resolved):
+            self._addresses, self._resolve_problem, self._resolved = found, problem, True
+            self._changed.set()
+            self._status_changed.set()
+
+    def _probed(self, liveness: Liveness, successful: bool) -> None:
+        before, self._liveness = self._liveness, liveness
+        self._metrics.probed(self.link.target, successful=successful)
+        self._metrics.alive(self.link.target, alive=liveness.alive, latency_ms=liveness.latency_ms)
+        now = time.monotonic()
+        if liveness.state != before.state or now - self._latency[0] > _LATENCY_EVERY:
+            self._latency = (now, liveness.latency_ms)
+            self._status_changed.set()
+        if liveness.alive != before.alive:
+            self._changed.set()
+            self._tell_liveness(liveness)
+
+    def _tell_liveness(self, liveness: Liveness) -> None:
+        if liveness.alive:
+            self._tell("GatewayAlive", f"The gateway of {self.link.target} answers again.", normal=True)
+        else:
+            self._tell("GatewayDown", f"The gateway of {self.link.target} does not answer: {liveness.problem}.")
+
+    def _gateway(self) -> mirrors.Gateway | None:
+        if not self.link.gateway_hosts:
+            return None
+        return mirrors.Gateway(
+            self._addresses, self.link.gateway_port, self.link.gateway_identity, self._liveness.alive
+        )
+
+    # --- mirrors --------------------------------------------------------------------------------------------------
+    async def _keep_mirrors(self) -> None:
+        tries = 0
+        while True:
+            try:
+                async with asyncio.timeout(_RETRY[min(tries, len(_RETRY)) - 1] if tries else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                log.debug("trying to mirror %s again", self.link.target)
+            tries = tries + 1 if await self._mirror() else 0
+
+    async def _mirror(self) -> bool:
+        """Bring the mirrors to what they should be; whether something could not be written."""
+        plan = self._plan()
+        if plan is None:
+            return False
+        actions = diff(plan, self.link.target, services=self._local.services, slices=self._local.slices)
+        self._failures = await apply(self._local.client, actions)
+        for key, error in self._failures.items():
+            log.warning("mirror %s/%s: %s", *key, error, extra={"link": self.link.name})
+        if self._remote is not None and self._remote.synced:
+            self._report(tuple(self._judged(outcome) for outcome in plan.outcomes))
+        self._status_changed.set()
+        return bool(self._failures)
+
+    def _plan(self) -> mirrors.Plan | None:
+        if not self._resolved:
+            return None
+        services, slices = self._local.services, self._local.slices
+        if self._remote is None or not self._remote.synced:
+            return mirrors.hold(self.link.target, services=services, slices=slices, alive=self._liveness.alive)
+        return mirrors.plan(
+            self.link,
+            self._remote.exports(),
+            gateway=self._gateway(),
+            local=services,
+            namespaces=self._local.namespaces,
+        )
+
+    def _judged(self, outcome: mirrors.Outcome) -> mirrors.Outcome:
+        error = self._failures.get(outcome.local)
+        return replace(outcome, reason="Error", message=str(error)) if error else outcome
+
+    def _report(self, outcomes: tuple[mirrors.Outcome, ...]) -> None:
+        before = {outcome.remote: outcome for outcome in self._outcomes or ()}
+        for outcome in outcomes:
+            if not outcome.mirrored and before.get(outcome.remote) != outcome:
+                self._tell("ServiceMirroringSkipped", f"{'/'.join(outcome.remote)}: {outcome.message}")
+        self._outcomes = outcomes
+        self._metrics.mirrors(self.link.target, sum(outcome.mirrored for outcome in outcomes))
+
+    def _tell(self, reason: str, message: str, *, normal: bool = False) -> None:
+        self._recorder.record(self.link.reference, reason, message, type="Normal" if normal else "Warning")
+
+    # --- status ---------------------------------------------------------------------------------------------------
+    async def _keep_status(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_AT_WATCHES):
+                    await self._status_changed.wait()
+            except TimeoutError:
+                pass
+            self._status = await write_status(self._local.client, self.link, self._knowledge(), self._status)
+            await asyncio.sleep(_STATUS_PAUSE)
+
+    def _knowledge(self) -> status.Knowledge:
+        roots = self._remote.roots if self._remote else None
+        registration = self._registration
+        return status.Knowledge(
+            conditions=(
+                accepted(self.link),
+                self._remote.reachable() if self._remote else self._connection,
+                registration.condition
+                if registration
+                else Condition("TrustEstablished", "Pending", f"Waiting for {self.link.target} to be reachable."),
+                self._gateway_condition(),
+                self._synced(),
+            ),
+            outcomes=self._outcomes,
+            latency_ms=self._latency[1],
+            trust_domain=roots.trust_domain if roots else "",
+            trust_bundle=roots.bundle if roots else "",
+            registered_trust_domain=registration.domain if registration else "",
+        )
+
+    def _gateway_condition(self) -> Condition:
+        kind, link = "GatewayAlive", self.link
+        if not link.gateway_hosts:
+            return Condition(kind, "NoGateway", "The Link has no gatewayAddress; services are not mirrored.")
+        if self._resolve_problem and not self._addresses:
+            return Condition(kind, "Unresolvable", self._resolve_problem)
+        where = f"{', '.join(link.gateway_hosts)} port {link.gateway_port}"
+        match self._liveness.state:
+            case "Alive":
+                return Condition(kind, "Alive", f"The gateway at {where} answers.")
+            case "Down":
+                problem = self._liveness.problem or "it did not answer before and was not probed again yet"
+                return Condition(
+                    kind,
+                    "Down",
+                    f"The gateway at {where} does not answer ({problem}). Check that this cluster reaches that address "
+                    f"and that deploy/{names.GATEWAY} runs in {link.target}.",
+                )
+            case _:
+                return Condition(kind, "Probing", f"The gateway at {where} is being probed.")
+
+    def _synced(self) -> Condition:
+        if self._outcomes is None:
+            return Condition("Synced", "Waiting", f"The exports of {self.link.target} are not known yet.")
+        if self._failures:
+            return Condition("Synced", "WriteFailed", f"Retrying: {next(iter(self._failures.values()))}")
+        wrong = [outcome for outcome in self._outcomes if not outcome.mirrored]
+        count = len(self._outcomes)
+        if wrong:
+            first = wrong[0]
+            return Condition(
+                "Synced",
+                "Incomplete",
+                f"{len(wrong)} of {count} exported services are not mirrored. "
+                f"{'/'.join(first.remote)}: {first.message}",
+            )
+        return Condition("Synced", "Synced", f"{count} of {count} exported services are mirrored.")
+
+
+def accepted(link: Link, rival: Link | None = None) -> Condition:
+    """The condition `Accepted`: whether the Link is acted upon as it is written."""
+    if rival is not None:
+        return Condition(
+            "Accepted",
+            "DuplicateTarget",
+            f"Link {rival.name} is older and links {link.target} already. Delete one of the two.",
+        )
+    if link.problems:
+        return Condition("Accepted", "InvalidSpec", " ".join(link.problems))
+    return Condition("Accepted", "Accepted", "The Link is acted upon.")
+
+
+async def write_status(client: Client, link: Link, known: status.Knowledge, before: dict[str, Any]) -> dict[str, Any]:
+    """Write what differs; returns what stands in the Link now."""
+    rendered = status.render(known, before, now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    change = {name: value for name, value in rendered.items() if before.get(name) != value}
+    if not change:
+        return before
+    try:
+        await client.patch_status(LINKS, link.name, change, link.namespace)
+    except errors.NotFound:
+        return before
+    except errors.KubeError as error:
+        log.warning("the status of Link %s could not be written: %s", link.name, error)
+        return before
+    return before | change
