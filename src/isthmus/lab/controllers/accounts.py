@@ -25,7 +25,7 @@ from isthmus.lab.watch import Change, Key
 DEFAULT_ACCOUNT: Final = "default"
 ROOT_CONFIG_MAP: Final = "kube-root-ca.crt"
 ROOT_KEY: Final = "ca.crt"
-TOKEN_TYPE: Final = "kubernetes.io/service-account-token"
+TOKEN_TYPE: Final = "kubernetes.io/service-account-token"  # noqa: S105
 ACCOUNT_ANNOTATION: Final = "kubernetes.io/service-account.name"
 
 

@@ -1,10 +1,51 @@
 """Service addresses of a node: from Services and EndpointSlices to one nft table."""
 
 import asyncio
+import logging
+from typing import Final
 
-from isthmus.lab.client import Client
+from isthmus.lab.client import ENDPOINT_SLICES, SERVICES, Client
+from isthmus.lab.node import rules
+from isthmus.lab.node.commands import CommandError
+from isthmus.lab.node.commands import run as run_command
+from isthmus.lab.watch import Watch
+
+log = logging.getLogger(__name__)
+
+INTERVAL: Final = 0.02
+"""At least this long between two changes of the kernel's rules; what happens meanwhile goes into the next."""
+RETRY: Final = 1.0
 
 
 async def run(client: Client, *, node_ip: str, pod_cidr: str) -> None:
     """Keep the kernel's rules current until cancelled. Must run in the node's network namespace."""
-    await asyncio.Event().wait()
+    services, slices = Watch(client, SERVICES), Watch(client, ENDPOINT_SLICES)
+    changed = asyncio.Event()
+    for watch in (services, slices):
+        watch.subscribe(lambda _: changed.set())
+    changed.set()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(services.run())
+        group.create_task(slices.run())
+        await services.synced.wait()
+        await slices.synced.wait()
+        applied = ""
+        while True:
+            await changed.wait()
+            changed.clear()
+            text = rules.render(rules.forwards(services, slices, node_ip), pod_cidr)
+            if text != applied:
+                applied = text if await _apply(text) else ""
+            if not applied:
+                changed.set()
+            await asyncio.sleep(INTERVAL if applied else RETRY)
+
+
+async def _apply(text: str) -> bool:
+    """Replace the table in one transaction; a refusal leaves the former one in place."""
+    try:
+        await run_command(["nft", "-f", "-"], text)
+    except CommandError as error:
+        log.error("the service rules were not accepted, the former ones stay: %s", error)
+        return False
+    return True
