@@ -2,7 +2,7 @@
 
 Every pod gets a loopback address of its own, so the real port numbers can be used. What iptables does in a pod is
 stood in for by additional listening addresses: the inbound listener also listens on the pod's application port (and
-the application itself on another one, which the application clusters are pointed at), the outbound listener also on
+the application itself on another one, which the application clusters are fixed to), the outbound listener also on
 the addresses that play service VIPs. Nothing else of what the builders made is changed.
 """
 
@@ -220,8 +220,19 @@ class Mesh:
         )
         for cluster in config["static_resources"]["clusters"]:
             if cluster["name"].startswith("application"):
-                cluster["original_dst_lb_config"] = {"upstream_port_override": HIDDEN_APP_PORT}
+                _pin(cluster, pod.address)
         return config
+
+
+def _pin(cluster: dict[str, Any], host: str) -> None:
+    """Without redirection there is no original destination: say where the application is."""
+    address = {"socket_address": {"address": host, "port_value": HIDDEN_APP_PORT}}
+    cluster["type"] = "STATIC"
+    del cluster["lb_policy"]
+    cluster["load_assignment"] = {
+        "cluster_name": cluster["name"],
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+    }
 
 
 def _relocate(message: Message, directory: Path) -> Message:
@@ -251,9 +262,7 @@ async def mesh(directory: Path) -> AsyncIterator[Mesh]:
     ads = Ads()
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((ads,))
-    credentials = grpc.ssl_server_credentials(
-        [(key.encode(), certificate.encode())], authority.pem.encode(), require_client_auth=True
-    )
+    credentials = grpc.ssl_server_credentials([(key.encode(), certificate.encode())])
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     running = Mesh(directory=directory, ads=ads, ads_port=port, authority=authority)

@@ -23,6 +23,7 @@ async def test_requests_arrive_as_sent_and_say_who_the_client_is(tmp_path: Path)
         async with echo(server), aiohttp.ClientSession() as session:
             headers = {"l5d-client-id": "forged", "l5d-dst-override": "forged", "x-request-id": "mine"}
             async with session.get(f"http://{vip}/a%2Fb//c?q=1", headers=headers) as reply:
+                print(reply.status, dict(reply.headers), await reply.text(), running.ads.asked)
                 heard = await reply.json()
                 print(heard, dict(reply.headers))
                 assert reply.status == 200

@@ -56,6 +56,6 @@ def outlier_detection() -> Any:
         enforcing_local_origin_success_rate=wire.uint32(0),
         interval=wire.seconds(1),
         base_ejection_time=wire.seconds(2),
-        max_ejection_time=wire.seconds(30),
+        max_ejection_time=wire.seconds(10),
         max_ejection_percent=wire.uint32(100),
     )

@@ -18,7 +18,10 @@ APPLICATION_HTTP1_CLUSTER: Final = "application-http1"
 """The pod's application, for requests that left the client as HTTP/1 and were carried between proxies as HTTP/2."""
 TUNNEL_LISTENER: Final = "tunnel"
 WORKLOAD_FILE: Final = "workload.json"
-"""File in the certificate directory that holds the SDS secret; rename a new one over it and Envoy takes it."""
+"""File in the certificate directory that holds the SDS secret; rename a new one over it and Envoy takes it.
+
+Envoy watches the whole directory: a log in there would make it read its secret for every line.
+"""
 
 _TYPE: Final = "type.googleapis.com/envoy."
 _UNLIMITED: Final = 1 << 30
@@ -102,7 +105,10 @@ def bootstrap(
 
 
 def workload_secret(certificate: str, private_key: str) -> dict[str, Any]:
-    """The content of WORKLOAD_FILE. Certificate chain and key (PEM) in one file: a rename swaps both at once."""
+    """The content of WORKLOAD_FILE. Certificate chain and key (PEM) in one file: a rename swaps both at once.
+
+    At debug level Envoy's `config` logger prints what it reads here: start Envoy with that logger at info.
+    """
     return {
         "resources": [
             {
