@@ -1,11 +1,15 @@
 """Applications for tests: an HTTP/1 echo, and a TCP greeter that speaks first."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
 from aiohttp import WSMsgType, web
 from harness import HIDDEN_APP_PORT, Pod
+
+from isthmus import names
 
 
 class Echo:
@@ -51,7 +55,7 @@ async def echo(pod: Pod, *, port: int = HIDDEN_APP_PORT) -> AsyncIterator[Echo]:
 
 
 @asynccontextmanager
-async def greeter(pod: Pod, *, port: int = HIDDEN_APP_PORT) -> AsyncIterator[None]:
+async def greeter(pod: Pod, *, port: int = HIDDEN_APP_PORT, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     """Speaks first, as databases do, then echoes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,8 +64,31 @@ async def greeter(pod: Pod, *, port: int = HIDDEN_APP_PORT) -> AsyncIterator[Non
             writer.write(b"echo " + line)
         writer.close()
 
-    server = await asyncio.start_server(serve, pod.address, port)
+    server = await asyncio.start_server(serve, pod.address, port, ssl=tls)
     try:
         yield
     finally:
         server.close()
+
+
+@asynccontextmanager
+async def calls(pod: Pod, *, port: int = HIDDEN_APP_PORT) -> AsyncIterator[list[str]]:
+    """A gRPC application; yields the names of its clients as it is told them."""
+    seen: list[str] = []
+
+    async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        seen.append(str(dict(context.invocation_metadata() or ()).get(names.CLIENT_ID_HEADER)))
+        return request
+
+    class Handler(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+            return grpc.unary_unary_rpc_method_handler(answer)
+
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((Handler(),))
+    server.add_insecure_port(f"{pod.address}:{port}")
+    await server.start()
+    try:
+        yield seen
+    finally:
+        await server.stop(None)

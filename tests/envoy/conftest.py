@@ -5,7 +5,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-from harness import envoy_binary  # noqa: E402
+from harness import envoy_binary
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.message import Message
 
-from envoy.service.discovery.v3 import discovery_pb2
 from isthmus.envoy.resources import TYPE_URL_PREFIX, Encoded, encode
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"

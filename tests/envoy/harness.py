@@ -10,22 +10,24 @@ import asyncio
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import grpc
-from roots import Authority
-from google.protobuf import json_format
-from google.protobuf.message import Message
-
 from delta_ads import Ads
 from envoy.config.core.v3 import address_pb2
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from roots import Authority
+
 from isthmus import names
 from isthmus.envoy import bootstrap, gateway, listeners, outbound, tls
 from isthmus.mesh.model import (
@@ -159,6 +161,7 @@ class Mesh:
         *groups: tuple[Endpoint, ...],
         port: int = 80,
         target_cluster: str = "",
+        server_name: str = "",
     ) -> OutboundCluster:
         """Tell `client` what it reaches at `vip`."""
         cluster = OutboundCluster(
@@ -166,10 +169,26 @@ class Mesh:
             service=ServicePort("test", "web", port),
             priorities=groups,
             target_cluster=target_cluster,
+            server_name=server_name,
         )
         self.put(outbound.load_assignment(cluster), node=client.name)
         self.put(outbound.cluster(cluster), node=client.name, pod=client)
         return cluster
+
+    def endpoints(self, client: Pod, cluster: OutboundCluster, *groups: tuple[Endpoint, ...]) -> None:
+        """Change a cluster's endpoints and nothing else."""
+        self.put(outbound.load_assignment(replace(cluster, priorities=groups)), node=client.name)
+
+    async def stat(self, pod: Pod, name: str) -> int:
+        """One of Envoy's counters or gauges; 0 when it does not exist yet."""
+        query = f"http://{pod.admin}/stats?filter=^{re.escape(name)}$"
+        async with aiohttp.ClientSession() as session, session.get(query) as reply:
+            return int((await reply.text()).rpartition(": ")[2] or 0)
+
+    async def reaches(self, pod: Pod, name: str, value: int) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while await self.stat(pod, name) < value:
+                await asyncio.sleep(0.01)
 
     def gateway(self, client: Pod, name: str, gateway_pod: Pod, identity: Identity | None = None) -> None:
         cluster = GatewayCluster(
@@ -198,7 +217,9 @@ class Mesh:
             )  # fmt: skip
         self.pods.append(pod)
         await until(
-            lambda: self.ads.refused or all(_connects(pod.address, p) for p in (names.OUTBOUND_PORT, names.INBOUND_PORT)),
+            lambda: (
+                self.ads.refused or all(_connects(pod.address, p) for p in (names.OUTBOUND_PORT, names.INBOUND_PORT))
+            ),
             f"the listeners of {pod.name}\n{pod.log}",
         )
         assert not self.ads.refused

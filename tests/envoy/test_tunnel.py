@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 import pytest_asyncio
-from apps import Echo, echo, greeter
-from harness import OPAQUE_PORT, Mesh, Pod, mesh
+from apps import Echo, echo
+from harness import Mesh, Pod, mesh
 from roots import Authority
 
 from isthmus import names
-from isthmus.mesh.model import Address
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 

@@ -12,7 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 from isthmus import names
 from isthmus.envoy import balancing, protocol, tls, wire
 from isthmus.envoy.bootstrap import TUNNEL_LISTENER
-from isthmus.mesh.model import PLAIN, Endpoint, OutboundCluster, ServicePort
+from isthmus.mesh.model import PLAIN, Endpoint, OutboundCluster
 
 TUNNEL_METADATA = "tunnel"
 """Endpoint metadata that the tunnel listener reads: `authority` and `gateway`."""
@@ -39,7 +39,7 @@ def cluster(outbound: OutboundCluster) -> Any:
         circuit_breakers=balancing.circuit_breakers(),
         outlier_detection=balancing.outlier_detection(),
         transport_socket_matches=_transports(outbound),
-        transport_socket=tls.client_context(sni=sni(outbound.service), expected=_NOBODY),
+        transport_socket=tls.client_context(sni=sni(outbound), expected=_NOBODY),
         typed_extension_protocol_options=protocol.multiplexed() if outbound.meshed else protocol.as_downstream(),
         upstream_connection_options=cluster_pb2.UpstreamConnectionOptions(tcp_keepalive=tcp_keepalive()),
     )
@@ -68,9 +68,10 @@ def load_assignment(outbound: OutboundCluster) -> Any:
     )
 
 
-def sni(service: ServicePort) -> str:
+def sni(outbound: OutboundCluster) -> str:
     """Tells the far proxy that this is mesh TLS, and people with a packet dump what it is for."""
-    return f"{service.port}.{service.name}.{service.namespace}.{names.MESH_SNI_SUFFIX}"
+    service = outbound.service
+    return outbound.server_name or f"{service.port}.{service.name}.{service.namespace}.{names.MESH_SNI_SUFFIX}"
 
 
 def tcp_keepalive() -> Any:
@@ -116,7 +117,7 @@ def _transports(outbound: OutboundCluster) -> list[Any]:
     """One transport per identity and route. An endpoint that matches none meets a TLS nobody can answer."""
     wanted = {(match["identity"], match["route"]) for match in map(_match, outbound.endpoints)}
     return [
-        _transport(identity=identity, route=route, server_name=sni(outbound.service))
+        _transport(identity=identity, route=route, server_name=sni(outbound))
         for identity, route in sorted(wanted)
     ]
 

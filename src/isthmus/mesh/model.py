@@ -76,6 +76,8 @@ class OutboundCluster:
     `priorities` are groups of endpoints in failover order, the first preferred; a group may be empty.
     `target_cluster` is the name of the linked cluster for a mirror service, "" for a service of this cluster.
     `opaque` destinations are plain byte streams: no protocol detection, no HTTP.
+    `server_name` is the TLS server name to present instead of the service's own: names.GATEWAY_SNI where the
+    endpoints are gateways that are asked themselves, as a probe does.
     """
 
     name: str
@@ -83,6 +85,7 @@ class OutboundCluster:
     priorities: tuple[tuple[Endpoint, ...], ...]
     target_cluster: str = ""
     opaque: bool = False
+    server_name: str = ""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
