@@ -1,0 +1,104 @@
+"""Are the fields of a built-in object of the right type? Answered by lightkube's models of the Kubernetes API."""
+
+import importlib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from isthmus.lab.api.contracts import ApiError, Object, ResourceInfo
+from isthmus.lab.api.status import bad_request, invalid
+
+_PACKAGES: Final = {
+    "": "core",
+    "rbac.authorization.k8s.io": "rbac",
+    "discovery.k8s.io": "discovery",
+    "admissionregistration.k8s.io": "admissionregistration",
+    "apiextensions.k8s.io": "apiextensions",
+    "apiregistration.k8s.io": "apiregistration",
+    "coordination.k8s.io": "coordination",
+    "events.k8s.io": "events",
+    "networking.k8s.io": "networking",
+    "scheduling.k8s.io": "scheduling",
+    "storage.k8s.io": "storage",
+}
+
+
+@cache
+def _model(group: str, version: str, kind: str) -> type | None:
+    package = _PACKAGES.get(group, group)
+    try:
+        module = importlib.import_module(f"lightkube.models.{package}_{version}")
+    except ModuleNotFoundError:
+        return None
+    found = getattr(module, kind, None)
+    return found if isinstance(found, type) else None
+
+
+def check(info: ResourceInfo, name: str, obj: Object) -> None:
+    """Raise `ApiError` 400 for a field of the wrong type and 422 for one that is missing."""
+    model = None if info.custom else _model(info.group, info.version, info.kind)
+    if model is not None:
+        _convert(info, name, obj, model)
+    else:
+        metadata = _model("meta", "v1", "ObjectMeta")
+        _convert(info, name, obj.get("metadata"), metadata or dict)
+    for field in ("labels", "annotations"):
+        for key, value in (obj["metadata"].get(field) or {}).items():
+            if not isinstance(value, str):
+                raise bad_request(
+                    f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
+                    f"metadata.{field}[{key}] is not a string"
+                )
+
+
+def _convert(info: ResourceInfo, name: str, value: Any, model: type) -> None:
+    try:
+        msgspec.convert(value, model)
+    except msgspec.ValidationError as error:
+        raise _worded(info, name, str(error)) from error
+
+
+def _worded(info: ResourceInfo, name: str, message: str) -> ApiError:
+    what, _, where = message.partition(" - at ")
+    path = where.strip("`").removeprefix("$.").removeprefix("$")
+    if what.startswith("Object missing required field"):
+        missing = what.split("`")[1]
+        return invalid(info, name, [(f"{path}.{missing}".strip("."), "Required value")])
+    return bad_request(f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {path}: {what}')
+
+
+def unknown_fields(info: ResourceInfo, obj: Object) -> list[str]:
+    """Paths that the kind does not have, for strict field validation."""
+    model = None if info.custom else _model(info.group, info.version, info.kind)
+    return list(_unknown(obj, model, "")) if model is not None else []
+
+
+def _unknown(value: Any, model: Any, path: str) -> Iterator[str]:
+    if isinstance(value, list):
+        (item_model,) = get_args(model) if get_origin(model) is list else (None,)
+        for index, item in enumerate(value):
+            yield from _unknown(item, item_model, f"{path}[{index}]")
+    elif isinstance(value, dict) and isinstance(model, type) and issubclass(model, msgspec.Struct):
+        fields = _fields(model)
+        for key, item in value.items():
+            where = f"{path}.{key}" if path else key
+            if key not in fields:
+                yield where
+            else:
+                yield from _unknown(item, fields[key], where)
+
+
+@cache
+def _fields(model: type) -> dict[str, Any]:
+    """JSON field name -> type without its None."""
+    hints = get_type_hints(model)
+    return {field.encode_name: _some(hints[field.name]) for field in msgspec.structs.fields(model)}
+
+
+def _some(hint: Any) -> Any:
+    if get_origin(hint) is Union:
+        options = [option for option in get_args(hint) if option is not type(None)]
+        return options[0] if len(options) == 1 else None
+    return hint

@@ -1,0 +1,159 @@
+"""What a request asks for, read from its path, query and headers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import yaml
+from aiohttp import web
+
+from isthmus.lab.api import protobuf
+from isthmus.lab.api.status import bad_request, unsupported_media_type
+
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
+BODIES: Final = ("application/json", "application/yaml", PROTOBUF)
+
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
+
+
+@dataclass(frozen=True)
+class Address:
+    """The parts of a resource path."""
+
+    group: str
+    version: str
+    resource: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    rest: str = ""
+
+
+def address(path: str) -> Address | None:
+    """The resource a path names; None for paths that are not of that form."""
+    parts = [part for part in path.split("/") if part]
+    if parts[:1] == ["api"] and len(parts) > 2:
+        group, version, rest = "", parts[1], parts[2:]
+    elif parts[:1] == ["apis"] and len(parts) > 3:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    namespace = ""
+    of_namespace_itself = rest[2:3] in (["status"], ["finalize"]) and len(rest) == 3
+    if rest[0] == "namespaces" and len(rest) > 2 and not of_namespace_itself:
+        namespace, rest = rest[1], rest[2:]
+    resource, name, subresource, *more = [*rest, "", ""] if len(rest) < 3 else rest
+    return Address(group, version, resource, namespace, name, subresource, "/".join(part for part in more if part))
+
+
+def verb(request: web.Request, where: Address) -> str:
+    """The verb authorization knows the request by."""
+    found = _VERBS.get(request.method, request.method.lower())
+    if where.name or found not in ("get", "delete"):
+        return found
+    if found == "delete":
+        return "deletecollection"
+    return "watch" if truth(request.query, "watch") else "list"
+
+
+def truth(query: Mapping[str, str], name: str) -> bool:
+    value = query.get(name, "false").lower()
+    if value not in ("true", "1", "false", "0", ""):
+        raise bad_request(f'the query parameter {name} is neither true nor false: "{value}"')
+    return value in ("true", "1")
+
+
+def integer(query: Mapping[str, str], name: str) -> int | None:
+    value = query.get(name)
+    if value is None or value == "":
+        return None
+    if not value.isdecimal() or not value.isascii():
+        raise bad_request(f'the query parameter {name} is not a number: "{value}"')
+    return int(value)
+
+
+def dry_run(query: Mapping[str, str]) -> bool:
+    value = query.get("dryRun", "")
+    if value not in ("", "All"):
+        raise bad_request(f'Invalid value: "{value}": supported values: "All"')
+    return value == "All"
+
+
+def content_type(request: web.Request) -> str:
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def body(request: web.Request) -> Any:
+    """The object in the body, whichever of the accepted encodings it has; None when there is none."""
+    raw = await request.read()
+    if not raw:
+        return None
+    kind = content_type(request)
+    if kind == PROTOBUF or raw.startswith(protobuf.MAGIC):
+        return protobuf.decode(raw)
+    if kind in ("application/json", "application/octet-stream", "", "text/plain", "application/x-www-form-urlencoded"):
+        return json_value(raw)
+    if kind in ("application/yaml", "application/x-yaml", "text/yaml"):
+        return yaml_value(raw)
+    raise unsupported_media_type(kind, BODIES)
+
+
+def json_value(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise bad_request(f"the body of the request is not valid JSON: {error}") from None
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML as Kubernetes reads it: no dates, no octal or base-60 numbers, true and false only."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:timestamp",)]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def yaml_value(raw: bytes) -> Any:
+    try:
+        return yaml.load(raw, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise bad_request("the body of the request is not valid YAML") from None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The representation a client asks for: `Table`, `PartialObjectMetadata` or plain."""
+
+    kind: str = ""
+
+
+def wanted(request: web.Request) -> Wanted:
+    """The first representation in the Accept header that this server has."""
+    for option in request.headers.get("Accept", "").split(","):
+        media, *parameters = (part.strip() for part in option.split(";"))
+        if media not in ("application/json", "*/*", "application/*"):
+            continue
+        named = dict(parameter.partition("=")[::2] for parameter in parameters)
+        kind = named.get("as", "")
+        if kind in ("Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList"):
+            return Wanted(kind.removesuffix("List") if kind.startswith("Partial") else kind)
+        if not kind:
+            return Wanted()
+    return Wanted()
+
+
+def discovery_version(request: web.Request) -> str:
+    """`v2` or `v2beta1` when aggregated discovery is asked for, else empty."""
+    for option in request.headers.get("Accept", "").split(","):
+        named = dict(part.strip().partition("=")[::2] for part in option.split(";")[1:])
+        if named.get("as") == "APIGroupDiscoveryList" and named.get("v") in ("v2", "v2beta1"):
+            return named["v"]
+    return ""

@@ -1,0 +1,168 @@
+"""Structural schemas of custom resources: defaulting, pruning of unknown fields, validation."""
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+Schema = Mapping[str, Any]
+Problem = tuple[str, str]
+
+_KEPT_AT_ROOT: Final = frozenset({"apiVersion", "kind", "metadata"})
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+}
+
+
+def prepare(obj: dict[str, Any], schema: Schema) -> tuple[dict[str, Any], list[str]]:
+    """The object with unknown fields pruned and defaults filled in, and the paths that were pruned."""
+    pruned: list[str] = []
+    body = {key: value for key, value in obj.items() if key not in _KEPT_AT_ROOT}
+    body = _default(_prune(body, schema, "", pruned), schema)
+    return {key: obj[key] for key in obj if key in _KEPT_AT_ROOT} | body, pruned
+
+
+def problems(obj: dict[str, Any], schema: Schema) -> list[Problem]:
+    """What is wrong with an object, as (field path, what)."""
+    root = {key: value for key, value in schema.items() if key != "properties"}
+    properties = {k: v for k, v in (schema.get("properties") or {}).items() if k not in _KEPT_AT_ROOT}
+    return list(_validate(obj, root | {"properties": properties}, ""))
+
+
+def _prune(value: Any, schema: Schema, path: str, pruned: list[str]) -> Any:
+    if isinstance(value, list):
+        items = schema.get("items")
+        if not isinstance(items, dict):
+            return value
+        return [_prune(item, items, f"{path}[{index}]", pruned) for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    properties = schema.get("properties") or {}
+    additional = schema.get("additionalProperties")
+    keep = (
+        additional is True
+        or schema.get("x-kubernetes-preserve-unknown-fields")
+        or schema.get("x-kubernetes-embedded-resource")
+    )
+    kept: dict[str, Any] = {}
+    for key, item in value.items():
+        where = f"{path}.{key}" if path else key
+        if key in properties:
+            kept[key] = _prune(item, properties[key], where, pruned)
+        elif isinstance(additional, dict):
+            kept[key] = _prune(item, additional, where, pruned)
+        elif keep:
+            kept[key] = item
+        else:
+            pruned.append(where)
+    return kept
+
+
+def _default(value: Any, schema: Schema) -> Any:
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [_default(item, schema["items"]) for item in value]
+    if not isinstance(value, dict):
+        return value
+    filled = dict(value)
+    properties = schema.get("properties") or {}
+    for key, child in properties.items():
+        missing = key not in filled or (filled[key] is None and not child.get("nullable"))
+        if missing and "default" in child:
+            filled[key] = copy.deepcopy(child["default"])
+        if key in filled:
+            filled[key] = _default(filled[key], child)
+    additional = schema.get("additionalProperties")
+    if isinstance(additional, dict):
+        filled |= {key: _default(item, additional) for key, item in filled.items() if key not in properties}
+    return filled
+
+
+def _validate(value: Any, schema: Schema, path: str) -> Iterator[Problem]:
+    if value is None and schema.get("nullable"):
+        return
+    if schema.get("x-kubernetes-int-or-string"):
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            yield path, "Invalid value: must be an integer or a string"
+        return
+    expected = schema.get("type")
+    if expected in _TYPES and not _is(value, str(expected)):
+        yield path or "<root>", f'Invalid value: "{_type_name(value)}": must be of type {expected}'
+        return
+    if schema.get("enum") and value not in schema["enum"]:
+        listed = ", ".join(f'"{option}"' for option in schema["enum"])
+        yield path, f'Unsupported value: "{value}": supported values: {listed}'
+    if isinstance(value, dict):
+        yield from _validate_object(value, schema, path)
+    elif isinstance(value, list):
+        yield from _validate_list(value, schema, path)
+    elif isinstance(value, str):
+        yield from _validate_string(value, schema, path)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _validate_number(value, schema, path)
+
+
+def _is(value: Any, expected: str) -> bool:
+    if expected == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES[expected]) and (expected == "boolean" or not isinstance(value, bool))
+
+
+def _type_name(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
+    return names.get(type(value), "null")
+
+
+def _validate_object(value: dict[str, Any], schema: Schema, path: str) -> Iterator[Problem]:
+    for key in schema.get("required") or ():
+        if key not in value:
+            yield _join(path, key), "Required value"
+    if len(value) < schema.get("minProperties", 0):
+        yield path, f"Invalid value: must have at least {schema['minProperties']} properties"
+    properties = schema.get("properties") or {}
+    additional = schema.get("additionalProperties")
+    for key, item in value.items():
+        child = properties.get(key, additional)
+        if isinstance(child, dict):
+            yield from _validate(item, child, _join(path, key))
+
+
+def _validate_list(value: list[Any], schema: Schema, path: str) -> Iterator[Problem]:
+    if len(value) < schema.get("minItems", 0):
+        yield path, f"Invalid value: must have at least {schema['minItems']} items"
+    if len(value) > schema.get("maxItems", len(value)):
+        yield path, f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
+    items = schema.get("items")
+    if isinstance(items, dict):
+        for index, item in enumerate(value):
+            yield from _validate(item, items, f"{path}[{index}]")
+
+
+def _validate_string(value: str, schema: Schema, path: str) -> Iterator[Problem]:
+    if len(value) < schema.get("minLength", 0):
+        yield path, f'Invalid value: "{value}": should be at least {schema["minLength"]} chars long'
+    if len(value) > schema.get("maxLength", len(value)):
+        yield path, f"Too long: may not be more than {schema['maxLength']} bytes"
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str):
+        try:
+            matched = re.search(pattern, value) is not None
+        except re.error:
+            return
+        if not matched:
+            yield path, f"Invalid value: \"{value}\": should match '{pattern}'"
+
+
+def _validate_number(value: float, schema: Schema, path: str) -> Iterator[Problem]:
+    if "minimum" in schema and value < schema["minimum"]:
+        yield path, f"Invalid value: {value}: should be greater than or equal to {schema['minimum']}"
+    if "maximum" in schema and value > schema["maximum"]:
+        yield path, f"Invalid value: {value}: should be less than or equal to {schema['maximum']}"
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

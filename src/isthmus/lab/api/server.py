@@ -1,0 +1,200 @@
+"""The API server of one cluster, assembled: use `ApiServer` in a process of its own or inside a test."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from typing import Final, Self
+
+from aiohttp import web
+
+from isthmus.lab.api import bootstrap, discovery, openapi, requests, watch
+from isthmus.lab.api.contracts import (
+    Admission,
+    ApiError,
+    Authenticator,
+    Authorizer,
+    NoStreaming,
+    Object,
+    OpenAdmission,
+    OpenAuthenticator,
+    OpenAuthorizer,
+    OpenReviews,
+    Reviews,
+    Streaming,
+)
+from isthmus.lab.api.crd import Definitions
+from isthmus.lab.api.handlers import Handlers, Parts, authorize, reply
+from isthmus.lab.api.objects import Objects
+from isthmus.lab.api.registry import Registry
+from isthmus.lab.api.services import Allocator
+from isthmus.lab.api.status import method_not_allowed, no_such_path
+from isthmus.lab.api.store import Store
+
+log = logging.getLogger(__name__)
+
+VERSION: Final[Object] = {
+    "major": "1",
+    "minor": "36",
+    "gitVersion": "v1.36.0",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2026-04-22T00:00:00Z",
+    "goVersion": "go1.26",
+    "compiler": "gc",
+    "platform": "linux/amd64",
+}
+MAX_BODY: Final = 3 * 1024 * 1024
+_SHUTDOWN_SECONDS: Final = 1.0
+
+
+class ApiServer:
+    """One cluster's API. Parts that are not given are open: everybody may do everything."""
+
+    def __init__(
+        self,
+        *,
+        store: Store | None = None,
+        authenticator: Authenticator | None = None,
+        authorizer: Authorizer | None = None,
+        admission: Admission | None = None,
+        reviews: Reviews | None = None,
+        streaming: Streaming | None = None,
+        service_cidr: str = "10.96.0.0/16",
+        node_address: str = "127.0.0.1",
+        advertised_port: int = 6443,
+    ) -> None:
+        self.store = store or Store()
+        self.registry = Registry()
+        self.definitions = Definitions(self.registry)
+        self._allocator = Allocator(self.store, service_cidr)
+        self.objects = Objects(
+            self.store, self.registry, self.definitions, self._allocator, admission or OpenAdmission()
+        )
+        self._authenticator = authenticator or OpenAuthenticator()
+        self._authorizer = authorizer or OpenAuthorizer()
+        self._watches = watch.Watches(self.store)
+        self._handlers = Handlers(
+            Parts(
+                store=self.store,
+                registry=self.registry,
+                definitions=self.definitions,
+                objects=self.objects,
+                watches=self._watches,
+                authorizer=self._authorizer,
+                reviews=reviews or OpenReviews(),
+                streaming=streaming or NoStreaming(),
+            )
+        )
+        self._node_address = node_address
+        self._advertised_port = advertised_port
+        self._runner: web.AppRunner | None = None
+        self._sites: list[web.BaseSite] = []
+
+    async def start(self) -> None:
+        """Create the cluster's first objects and be ready to `listen`."""
+        await bootstrap.run(
+            self.store,
+            self.registry,
+            self.objects,
+            api_address=self._allocator.api_address,
+            node_address=self._node_address,
+            port=self._advertised_port,
+        )
+        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await self._runner.setup()
+
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> int:
+        """Serve on a bound socket; its port."""
+        if self._runner is None:
+            raise RuntimeError("start() comes before listen()")
+        site = web.SockSite(self._runner, sock, ssl_context=tls)
+        await site.start()
+        return int(sock.getsockname()[1])
+
+    async def stop(self) -> None:
+        self._watches.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        return app
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        """Every request; whatever goes wrong is a Status object."""
+        try:
+            return await self._answer(request)
+        except ApiError as error:
+            answer = reply(error.status(), error.code)
+            answer.headers.update(error.headers)
+            return answer
+        except web.HTTPRequestEntityTooLarge:
+            text = f"the body of the request is larger than {MAX_BODY} bytes"
+            return reply(ApiError(413, "RequestEntityTooLarge", text).status(), 413)
+        except (asyncio.CancelledError, ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            log.exception("request failed: %s %s", request.method, request.path)
+            text = f"an error on the server prevented the request from succeeding: {request.method} {request.path}"
+            return reply(ApiError(500, "InternalError", text).status(), 500)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        if path in ("/healthz", "/readyz", "/livez"):
+            return web.Response(text="ok")
+        user = await self._authenticator.authenticate(request)
+        where = requests.address(path)
+        if where is not None:
+            return await self._handlers.handle(request, where, user)
+        authorize(self._authorizer, user=user, verb=request.method.lower(), where=None, path=path)
+        if request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        if path == "/openapi/v2":
+            raise no_such_path()
+        document = self._document(request, path.rstrip("/"))
+        if document is None:
+            raise no_such_path()
+        return document
+
+    def _document(self, request: web.Request, path: str) -> web.Response | None:
+        """What is not a resource: version, discovery, OpenAPI."""
+        found: Object | None
+        aggregated = requests.discovery_version(request)
+        match path.strip("/").split("/"):
+            case ["version"]:
+                found = VERSION
+            case ["api"] | ["apis"] if aggregated:
+                found = discovery.aggregated(self.registry, core=path == "/api", version=aggregated)
+                answer = reply(found)
+                answer.headers["Content-Type"] = (
+                    f"application/json;g=apidiscovery.k8s.io;v={aggregated};as=APIGroupDiscoveryList"
+                )
+                return answer
+            case ["api"]:
+                found = discovery.core_versions(f"{self._node_address}:{self._advertised_port}")
+            case ["apis"]:
+                found = discovery.group_list(self.registry)
+            case ["apis", group]:
+                found = discovery.group(self.registry, group)
+            case ["api", version]:
+                found = discovery.resource_list(self.registry, "", version)
+            case ["apis", group, version]:
+                found = discovery.resource_list(self.registry, group, version)
+            case ["openapi", "v3"]:
+                found = openapi.index(self.registry, self.definitions)
+            case ["openapi", "v3", "api", version]:
+                found = openapi.document(self.registry, self.definitions, "", version)
+            case ["openapi", "v3", "apis", group, version]:
+                found = openapi.document(self.registry, self.definitions, group, version)
+            case _:
+                found = None
+        return None if found is None else reply(found)
