@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -161,6 +162,30 @@ class Watch:
         change = Change(key, old, new)
         for listener in self._listeners:
             listener(change)
+
+
+class Index:
+    """Keys of one watch's objects, grouped by a function of the object. Always as current as the watch."""
+
+    def __init__(self, watch: Watch, group: Callable[[Object], Iterable[str]]) -> None:
+        self._watch = watch
+        self._group = group
+        self._members: dict[str, dict[Key, None]] = defaultdict(dict)
+        watch.subscribe(self._changed)
+
+    def __getitem__(self, group: str) -> list[Object]:
+        """The objects of a group, oldest known first."""
+        return [self._watch.objects[key] for key in self._members.get(group, ())]
+
+    def _changed(self, change: Change) -> None:
+        before = set(self._group(change.old)) if change.old is not None else set()
+        after = set(self._group(change.new)) if change.new is not None else set()
+        for group in before - after:
+            self._members[group].pop(change.key, None)
+            if not self._members[group]:
+                del self._members[group]
+        for group in after - before:
+            self._members[group][change.key] = None
 
 
 def _uid(item: Object) -> str:

@@ -1,14 +1,13 @@
 """The watch caches that the controllers of one cluster share, and the indexes they look things up by."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from isthmus.lab import client as api
 from isthmus.lab.client import Client, Object, Resource
 from isthmus.lab.controllers.objects import controller_of
-from isthmus.lab.watch import Change, Key, Watch
+from isthmus.lab.watch import Index, Watch
 
 WATCHED = (
     api.PODS,
@@ -25,30 +24,6 @@ WATCHED = (
     api.SERVICE_ACCOUNTS,
     api.CONFIG_MAPS,
 )
-
-
-class Index:
-    """Keys of one watch's objects, grouped by a function of the object. Always as current as the watch."""
-
-    def __init__(self, watch: Watch, group: Callable[[Object], Iterable[str]]) -> None:
-        self._watch = watch
-        self._group = group
-        self._members: dict[str, dict[Key, None]] = defaultdict(dict)
-        watch.subscribe(self._changed)
-
-    def __getitem__(self, group: str) -> list[Object]:
-        """The objects of a group, oldest known first."""
-        return [self._watch.objects[key] for key in self._members.get(group, ())]
-
-    def _changed(self, change: Change) -> None:
-        before = set(self._group(change.old)) if change.old is not None else set()
-        after = set(self._group(change.new)) if change.new is not None else set()
-        for group in before - after:
-            self._members[group].pop(change.key, None)
-            if not self._members[group]:
-                del self._members[group]
-        for group in after - before:
-            self._members[group][change.key] = None
 
 
 @dataclass(slots=True)
