@@ -17,7 +17,7 @@ from isthmus.lab.node import channels, logs, portforward
 STATUS_HEADER: Final = "X-Kubernetes-Status"
 """A refusal's Status once more, for websocket clients: they see the headers of a refused handshake, not its body."""
 DIAL_TIMEOUT: Final = 10.0
-IDLE_PIPES: Final = 1.0
+IDLE_PIPES: Final = 0.25
 """How long the output of an ended program may be silent before it counts as over: a child of it may keep it open."""
 _CHUNK: Final = 32 * 1024
 
@@ -227,13 +227,16 @@ async def _interactive(request: web.Request, start: Callable[[], Awaitable[ExecP
 
 async def _converse(socket: web.WebSocketResponse, process: ExecProcess) -> int:
     """Carry input and output until the program has ended and all its output is sent."""
-    sent = 0
+    pieces = 0
+    sending = 0
 
     async def carry(stream: asyncio.StreamReader, channel: channels.Channel) -> None:
-        nonlocal sent
+        nonlocal pieces, sending
         while data := await _read(stream):
+            pieces += 1
+            sending += 1
             await socket.send_bytes(channels.encode(channel, data))
-            sent += len(data)
+            sending -= 1
 
     outputs = {channels.Channel.STDOUT: process.stdout, channels.Channel.STDERR: process.stderr}
     tasks = [asyncio.create_task(carry(stream, channel)) for channel, stream in outputs.items() if stream]
@@ -241,8 +244,8 @@ async def _converse(socket: web.WebSocketResponse, process: ExecProcess) -> int:
     try:
         code = await process.wait()
         before = -1
-        while any(not task.done() for task in tasks) and sent != before:
-            before = sent
+        while any(not task.done() for task in tasks) and (sending or pieces != before):
+            before = pieces
             await asyncio.wait(tasks, timeout=IDLE_PIPES)
         return code
     finally:
