@@ -7,7 +7,8 @@ from typing import Final
 
 from isthmus import names
 from isthmus.proxy import programs
-from isthmus.proxy.redirect import parse_ports, render
+from isthmus.proxy.redirect import render
+from isthmus.resources import ports
 
 NFT_SECONDS: Final = 20.0
 PROXY_PORTS: Final = f"{names.CONTROL_PORT},{names.ADMIN_PORT}"
@@ -44,11 +45,18 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--inbound-port", type=int, default=names.INBOUND_PORT)
     made.add_argument("--outbound-port", type=int, default=names.OUTBOUND_PORT)
     made.add_argument("--proxy-uid", type=int, default=names.PROXY_UID)
-    made.add_argument("--inbound-ports-to-ignore", type=parse_ports, default=(), metavar="PORTS")
-    made.add_argument("--outbound-ports-to-ignore", type=parse_ports, default=(), metavar="PORTS")
-    made.add_argument("--control-plane-ports", type=parse_ports, default=PROXY_PORTS, metavar="PORTS")
+    made.add_argument("--inbound-ports-to-ignore", type=_ports, default=(), metavar="PORTS")
+    made.add_argument("--outbound-ports-to-ignore", type=_ports, default=(), metavar="PORTS")
+    made.add_argument("--control-plane-ports", type=_ports, default=PROXY_PORTS, metavar="PORTS")
     made.add_argument("--print", action="store_true", help="show the nftables script and change nothing")
     return made
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    try:
+        return ports.parse(text)
+    except ports.PortError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _failed(why: str) -> int:

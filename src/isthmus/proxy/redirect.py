@@ -1,31 +1,9 @@
 """The pod's redirections as one nftables script: inbound and outbound TCP goes through the proxy. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 TABLE: Final = "isthmus"
-MAX_PORT: Final = 65535
-
-
-class PortsError(ValueError):
-    """A list of ports that cannot be read; the message is a sentence."""
-
-
-def parse_ports(text: str) -> tuple[tuple[int, int], ...]:
-    """Ports and ranges such as `25,3306,8000-8100`, as (first, last)."""
-    found = []
-    for part in text.split(","):
-        part = part.strip()
-        if not part:
-            continue
-        first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise PortsError(f"{part!r} is neither a port nor a range of ports such as 8000-8100")
-        pair = int(first), int(last or first)
-        if not 0 < pair[0] <= pair[1] <= MAX_PORT:
-            raise PortsError(f"{part!r} is not a range of ports from 1 to {MAX_PORT}")
-        found.append(pair)
-    return tuple(found)
 
 
 def render(
@@ -33,8 +11,8 @@ def render(
     inbound_port: int,
     outbound_port: int,
     proxy_uid: int,
-    inbound_ignored: Sequence[tuple[int, int]],
-    outbound_ignored: Sequence[tuple[int, int]],
+    inbound_ignored: Iterable[int],
+    outbound_ignored: Iterable[int],
 ) -> str:
     """The script. Applied with one `nft -f`, it replaces what an earlier run left, all or nothing.
 
@@ -57,19 +35,17 @@ table ip {TABLE} {{
 """
 
 
-def _ignore(ports: Sequence[tuple[int, int]]) -> str:
-    if not ports:
-        return ""
-    merged = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in _merge(ports))
-    return f"tcp dport {{ {merged} }} return\n        "
+def _ignore(ports: Iterable[int]) -> str:
+    merged = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges(ports))
+    return f"tcp dport {{ {merged} }} return\n        " if merged else ""
 
 
-def _merge(ports: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges in order, overlapping and adjacent ones joined: nft refuses a set whose intervals overlap."""
+def ranges(ports: Iterable[int]) -> list[tuple[int, int]]:
+    """The ports as (first, last), in order and none touching the next: nft refuses intervals that overlap."""
     merged: list[tuple[int, int]] = []
-    for first, last in sorted(ports):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = merged[-1][0], max(merged[-1][1], last)
+    for port in sorted(set(ports)):
+        if merged and port == merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], port
         else:
-            merged.append((first, last))
+            merged.append((port, port))
     return merged
