@@ -16,7 +16,7 @@ from isthmus.multicluster import acceptance, cleanup, links
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.local import Local
 from isthmus.multicluster.metrics import Metrics
-from isthmus.multicluster.objects import is_mirror
+from isthmus.multicluster.objects import Service, Slice, is_mirror
 from isthmus.multicluster.status import Knowledge
 from isthmus.multicluster.worker import Worker, accepted, write_status
 
@@ -180,7 +180,7 @@ class Controller:
             log.warning("the mirrors of %s could not be removed: %s", target, error)
 
     def _mirrored_clusters(self) -> frozenset[str]:
-        found = [*self.local.services.values(), *self.local.slices.values()]
+        found: list[Service | Slice] = [*self.local.services.values(), *self.local.slices.values()]
         named = ((item, item.metadata.labels.get(names.CLUSTER_NAME_LABEL, "")) for item in found)
         return frozenset(target for item, target in named if target and is_mirror(item, target))
 

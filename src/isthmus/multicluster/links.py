@@ -70,7 +70,9 @@ def parse(item: Object) -> Link:
     spec: Mapping[str, Any] = item.get("spec") or {}
     problems: list[str] = []
     namespace, name = key_of(item)
-    port = _port(spec.get("gatewayPort"), names.GATEWAY_PORT, "spec.gatewayPort", problems)
+    gateways = [_split_port(part) for part in str(spec.get("gatewayAddress") or "").split(",")]
+    own_port = next((port for _, port in gateways if port), None)
+    port = own_port or _port(spec.get("gatewayPort"), names.GATEWAY_PORT, "spec.gatewayPort", problems)
     target = str(spec.get("targetClusterName") or name)
     return Link(
         namespace=namespace,
@@ -82,7 +84,7 @@ def parse(item: Object) -> Link:
         domain=spec.get("targetClusterDomain") or "cluster.local",
         linkerd_namespace=spec.get("targetClusterLinkerdNamespace") or names.CONTROL_PLANE_NAMESPACE,
         credentials_secret=spec.get("clusterCredentialsSecret") or f"{names.CREDENTIALS_SECRET_PREFIX}{target}",
-        gateway_hosts=tuple(_hosts(spec.get("gatewayAddress") or "")),
+        gateway_hosts=tuple(dict.fromkeys(host for host, _ in gateways if host)),
         gateway_port=port,
         gateway_identity=spec.get("gatewayIdentity") or "",
         probe=_probe(spec.get("probeSpec") or {}, problems),
@@ -95,8 +97,12 @@ def parse(item: Object) -> Link:
     )
 
 
-def _hosts(text: str) -> Iterable[str]:
-    return dict.fromkeys(host for part in text.split(",") if (host := part.strip().strip("[]")))
+def _split_port(text: str) -> tuple[str, int | None]:
+    """A host of `gatewayAddress`, which may carry a port of its own."""
+    host, colon, port = text.strip().rpartition(":")
+    if colon and port.isdecimal() and 0 < int(port) < 65536 and (":" not in host or host.endswith("]")):
+        return host.strip("[]"), int(port)
+    return text.strip().strip("[]"), None
 
 
 def _probe(spec: Mapping[str, Any], problems: list[str]) -> Probe:

@@ -1,0 +1,218 @@
+"""`linkerd multicluster`: install the extension, link clusters, and see how the links are."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+import yaml
+
+from isthmus import names
+from isthmus.cli.connection import connected
+from isthmus.cli.multicluster_check import check
+from isthmus.cli.multicluster_link import link, link_gen
+from isthmus.cli.options import Cluster, cluster_options, fail
+from isthmus.install import multicluster as extension
+from isthmus.install.multicluster import MulticlusterValues, manifests
+from isthmus.install.render import render
+from isthmus.kube import errors
+from isthmus.kube.client import SyncClient
+from isthmus.kube.kinds import Object, plain
+from isthmus.multicluster.objects import LINKS
+
+EPILOG: Final = """
+\b
+Examples:
+  linkerd multicluster install | kubectl apply -f -
+  linkerd --context east multicluster link --cluster-name east | kubectl --context west apply -f -
+  linkerd --context west multicluster gateways
+"""
+CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
+FORMAT: Final = click.Choice(["yaml", "json"])
+
+
+@click.group(epilog=EPILOG)
+def multicluster() -> None:
+    """Link clusters, so that services of one are reachable from the other."""
+
+
+multicluster.add_command(link)
+multicluster.add_command(link_gen)
+multicluster.add_command(check)
+
+
+@multicluster.command()
+@cluster_options
+@click.option(
+    "--gateway",
+    type=bool,
+    default=True,
+    is_flag=False,
+    flag_value=True,
+    show_default=True,
+    help="Whether others can link to this cluster through a gateway",
+)
+@click.option("--gateway-port", type=click.IntRange(1, 65535), default=names.GATEWAY_PORT, show_default=True)
+@click.option("--gateway-probe-seconds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--gateway-probe-port", type=click.IntRange(1, 65535), default=names.GATEWAY_PROBE_PORT, hidden=True)
+@click.option(
+    "--gateway-service-type",
+    type=click.Choice(["LoadBalancer", "NodePort", "ClusterIP"]),
+    default="LoadBalancer",
+    show_default=True,
+    help="How the gateway is reachable from outside",
+)
+@click.option("--ha", is_flag=True, help="Three gateways on different nodes")
+@click.option("--registry", help="Where the images come from [default: as the control plane]")
+@click.option("--ignore-cluster", is_flag=True, help="Do not read the control plane's settings")
+@click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
+def install(
+    *,
+    cluster: Cluster,
+    ha: bool,
+    registry: str | None,
+    ignore_cluster: bool,
+    output: Any,
+    **values: Any,
+) -> None:
+    """Print the manifests of the extension, to be piped into `kubectl apply -f -`."""
+    settings = {"identityTrustDomain": "cluster.local"} if ignore_cluster else _control_plane(cluster)
+    made = MulticlusterValues(
+        trust_domain=str(settings.get("identityTrustDomain") or "cluster.local"),
+        cluster_domain=str(settings.get("clusterDomain") or "cluster.local"),
+        linkerd_namespace=cluster.linkerd_namespace,
+        registry=registry or str(settings.get("registry") or names.DEFAULT_REGISTRY),
+        image_pull_policy=str(settings.get("imagePullPolicy") or "IfNotPresent"),
+        gateway_replicas=3 if ha else 1,
+        **values,
+    )
+    click.echo(render(manifests(made), output), nl=False)
+
+
+def _control_plane(cluster: Cluster) -> dict[str, Any]:
+    """The values of the control plane that the extension belongs to."""
+    with connected(cluster) as client:
+        try:
+            config = client.get(CONFIG_MAPS, names.CONFIG_MAP, cluster.linkerd_namespace)
+        except errors.NotFound:
+            fail(
+                f"The control plane is not installed in {cluster.label}.",
+                "Run `linkerd install | kubectl apply -f -` first, or use --ignore-cluster.",
+            )
+    try:
+        return dict(yaml.safe_load(config["data"]["values"]))
+    except (KeyError, TypeError, ValueError, yaml.YAMLError):
+        fail(
+            f"ConfigMap {cluster.linkerd_namespace}/{names.CONFIG_MAP} of {cluster.label} cannot be read.",
+            "Run `linkerd install | kubectl apply -f -` again.",
+        )
+
+
+@multicluster.command()
+@cluster_options
+@click.option("--cluster-name", help="Only the gateway of this cluster")
+@click.option("-w", "--wait", default="30s", hidden=True)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format")
+def gateways(*, cluster: Cluster, cluster_name: str | None, wait: str, output: str) -> None:
+    """Show the gateways of linked clusters, as this cluster sees them."""
+    with connected(cluster) as client:
+        found = [_gateway(item) for item in _links(client, cluster)]
+    shown = [row for row in found if cluster_name in (None, row["clusterName"])]
+    if output == "json":
+        click.echo(json.dumps(shown, indent=2))
+        return
+    rows = [
+        (row["clusterName"], str(row["alive"]), str(row["numberOfServices"]), row["latency"] or "-") for row in shown
+    ]
+    for line in table(("CLUSTER", "ALIVE", "NUM_SVC", "LATENCY"), rows):
+        click.echo(line)
+
+
+def _links(client: SyncClient, cluster: Cluster) -> list[Object]:
+    try:
+        return sorted(client.list(LINKS, names.MULTICLUSTER_NAMESPACE), key=lambda item: item["metadata"]["name"])
+    except errors.NotFound:
+        fail(
+            f"The multicluster extension is not installed in {cluster.label}.",
+            "Run `linkerd multicluster install | kubectl apply -f -`.",
+        )
+
+
+def _gateway(item: Object) -> dict[str, Any]:
+    status = item.get("status") or {}
+    alive = status.get("alive") == "True"
+    return {
+        "clusterName": item["spec"]["targetClusterName"],
+        "alive": alive,
+        "numberOfServices": int((status.get("services") or "0/0").partition("/")[0]),
+        "latency": (status.get("latency") or "") if alive else "",
+    }
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Left-aligned columns, two spaces apart."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
+
+
+@multicluster.command()
+@cluster_options
+@click.option("--service-account-name", required=True, help="The account to make")
+@click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True)
+@click.option("--ignore-cluster", is_flag=True, hidden=True)
+@click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
+def allow(*, cluster: Cluster, service_account_name: str, namespace: str, ignore_cluster: bool, output: Any) -> None:
+    """Print another account for linking clusters, so that each can be revoked alone."""
+    made = extension.remote_access(service_account_name, namespace=namespace)
+    click.echo(render([extension.namespace(namespace), *made], output), nl=False)
+
+
+@multicluster.command()
+@cluster_options
+@click.option("--cluster-name", required=True, help="The linked cluster")
+@click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True)
+@click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
+def unlink(*, cluster: Cluster, cluster_name: str, namespace: str, output: Any) -> None:
+    """Print what `link` printed for a cluster, to be piped into `kubectl delete -f -`."""
+    with connected(cluster) as client:
+        found = [item for item in _links(client, cluster) if item["spec"]["targetClusterName"] == cluster_name]
+    if not found:
+        fail(
+            f"{cluster.label} has no Link to {cluster_name}.",
+            "`linkerd multicluster gateways` lists the linked clusters.",
+        )
+    secret = f"{names.CREDENTIALS_SECRET_PREFIX}{cluster_name}"
+    objects: list[Object] = [
+        *(_named(LINKS.api_version, "Link", item["metadata"]["name"], namespace) for item in found),
+        _named("v1", "Secret", secret, namespace),
+        _named("v1", "Secret", secret, cluster.linkerd_namespace),
+    ]
+    click.echo(render(objects, output), nl=False)
+
+
+def _named(api_version: str, kind: str, name: str, namespace: str = "") -> Object:
+    where = {"namespace": namespace} if namespace else {}
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **where}}
+
+
+@multicluster.command()
+@cluster_options
+@click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
+def uninstall(*, cluster: Cluster, output: Any) -> None:
+    """Print the objects of the extension, to be piped into `kubectl delete -f -`."""
+    with connected(cluster) as client:
+        linked = [str(item["spec"]["targetClusterName"]) for item in _links(client, cluster)]
+    if linked:
+        listed = "\n".join(f"  * {name}" for name in linked)
+        fail(f"Please unlink the following clusters before uninstalling multicluster:\n{listed}")
+    shared = {"CustomResourceDefinition"}
+    """The control plane watches these kinds as well."""
+    objects = [
+        _named(item["apiVersion"], item["kind"], item["metadata"]["name"], item["metadata"].get("namespace", ""))
+        for item in manifests(MulticlusterValues(trust_domain="cluster.local"))
+        if item["kind"] not in shared
+    ]
+    click.echo(render(reversed(objects), output), nl=False)
