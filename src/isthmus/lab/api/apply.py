@@ -214,7 +214,7 @@ def applied(
         if other != owner and entry.fields & differing
     }
     if conflicts and not force:
-        raise _conflict(conflicts)
+        raise _conflict(conflicts, managers)
     merged = merge(live, config, (), shapes)
     previous = managers[owner].fields if owner in managers else frozenset()
     others = frozenset(path for other, entry in managers.items() if other != owner for path in entry.fields)
@@ -282,9 +282,13 @@ def _without(value: Any, segments: Segments, path: Path, shapes: Shapes) -> Any:
     return value
 
 
-def _conflict(conflicts: dict[Owner, Fields]) -> ApiError:
+def _conflict(conflicts: dict[Owner, Fields], managers: Managers) -> ApiError:
     causes: list[Object] = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {_described(owner)}", "field": shown(path)}
+        {
+            "reason": "FieldManagerConflict",
+            "message": f"conflict with {_described(owner, managers[owner])}",
+            "field": shown(path),
+        }
         for owner, fields in conflicts.items()
         for path in sorted(fields)
     ]
@@ -298,9 +302,9 @@ def _conflict(conflicts: dict[Owner, Fields]) -> ApiError:
     return ApiError(409, "Conflict", text, details={"causes": causes})
 
 
-def _described(owner: Owner) -> str:
+def _described(owner: Owner, entry: Entry) -> str:
     subresource = f' with subresource "{owner.subresource}"' if owner.subresource else ""
-    return f'"{owner.manager}"{subresource}' + ("" if owner.operation == "Apply" else " using update")
+    return f'"{owner.manager}"{subresource}' + ("" if owner.operation == "Apply" else f" using {entry.api_version}")
 
 
 def shown(path: Segments) -> str:

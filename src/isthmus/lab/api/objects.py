@@ -1,7 +1,7 @@
 """What happens to an object between request and store: completion, admission, checks, ownership, generations.
 
-One pipeline for every kind. Reading and storing are synchronous; only admission waits, so after it the object is compared
-with what was read before and the write is tried again, or refused, if somebody else was faster.
+One pipeline for every kind. Reading and storing are synchronous; only admission waits, so after it the object is
+compared with what was read before and the write is tried again, or refused, if somebody else was faster.
 """
 
 import asyncio

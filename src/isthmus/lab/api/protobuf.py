@@ -1,6 +1,6 @@
 """Request bodies in Kubernetes' protobuf encoding, for the kinds kubectl insists on sending that way.
 
-A body is the magic `k8s\\0` and a `runtime.Unknown` (1: TypeMeta, 2: the object's bytes). Messages are described by tables:
+A body is the magic `k8s\\0` and a `runtime.Unknown` (1: TypeMeta, 2: the object). Messages are described by tables:
 field number -> (JSON name, type). Unknown fields are skipped; answers may always be JSON.
 """
 
