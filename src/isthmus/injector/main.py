@@ -1,0 +1,156 @@
+"""The proxy-injector process: the admission webhook, with its certificate and the trust roots from mounted files."""
+
+import argparse
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import REGISTRY
+
+from isthmus import names
+from isthmus.injector.config import Config
+from isthmus.injector.server import Webhook
+from isthmus.kube import admin, client, files, logs, pki, tls
+from isthmus.kube.errors import KubeError, NotFound
+from isthmus.kube.process import until_terminated
+from isthmus.resources.core import NAMESPACES
+
+log: Final = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS: Final = 5.0
+
+
+class Mounted:
+    """What the mounted files hold: the server's certificate, and the configuration that goes into pods."""
+
+    def __init__(self, flags: argparse.Namespace) -> None:
+        self._flags = flags
+        self.tls: ssl.SSLContext | None = None
+        self.config: Config | None = None
+        self.usable = asyncio.Event()
+
+    @property
+    def waiting_for(self) -> str | None:
+        if self.tls is None:
+            return "no usable certificate for the webhook; see the log"
+        return "no usable trust anchors; see the log" if self.config is None else None
+
+    def current(self) -> Config:
+        assert self.config is not None
+        return self.config
+
+    async def follow_certificate(self, *, every: float = files.CHECK_SECONDS) -> None:
+        folder: Path = self._flags.tls_dir
+        async for contents in files.changes(folder / "tls.crt", folder / "tls.key", every=every):
+            try:
+                pair = pki.KeyPair(contents["tls.crt"], contents["tls.key"])
+                if self.tls is None:
+                    self.tls = tls.server_context(pair)
+                else:
+                    tls.present(self.tls, pair)
+            except KeyError as missing:
+                log.error("the webhook has no certificate: %s is not in %s", missing, folder)
+            except (ssl.SSLError, OSError) as error:
+                log.error("the webhook's certificate in %s cannot be used: %s", folder, error)
+            self._check()
+
+    async def follow_trust_anchors(self, *, every: float = files.CHECK_SECONDS) -> None:
+        flags, file = self._flags, self._flags.trust_anchors_file
+        async for contents in files.changes(file, every=every):
+            anchors = contents.get(file.name, "")
+            try:
+                pki.load_certificates(anchors)
+            except pki.CertificateError as error:
+                log.error("the trust anchors in %s cannot be used: %s", file, error)
+                continue
+            self.config = Config(
+                trust_domain=flags.trust_domain,
+                trust_anchors=anchors,
+                cluster_domain=flags.cluster_domain,
+                namespace=flags.namespace,
+                registry=flags.registry,
+                version=flags.version,
+                image_pull_policy=flags.image_pull_policy,
+                proxy_log_level=flags.proxy_log_level,
+            )
+            self._check()
+
+    def _check(self) -> None:
+        if self.waiting_for is None:
+            self.usable.set()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM; the exit code."""
+    flags = parser().parse_args(arguments)
+    logs.setup(flags.log_level)
+    code = 0
+    try:
+        asyncio.run(_run(flags))
+    except* (KubeError, OSError) as failures:
+        for error in failures.exceptions:
+            log.error("%s", error)
+        code = 1
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="proxy-injector", description=__doc__)
+    made.add_argument("--trust-domain", required=True)
+    made.add_argument("--cluster-domain", default="cluster.local")
+    made.add_argument("--namespace", default=names.CONTROL_PLANE_NAMESPACE)
+    made.add_argument("--registry", default=names.DEFAULT_REGISTRY)
+    made.add_argument("--version", default=names.VERSION)
+    made.add_argument("--image-pull-policy", default="IfNotPresent")
+    made.add_argument("--proxy-log-level", default="warn")
+    roots = Path("/var/run/linkerd/identity/trust-roots", names.TRUST_ROOTS_KEY)
+    made.add_argument("--trust-anchors-file", type=Path, default=roots)
+    made.add_argument("--tls-dir", type=Path, default=Path("/var/run/linkerd/tls"))
+    made.add_argument("--listen", default=f"0.0.0.0:{names.INJECTOR_PORT}")
+    made.add_argument("--admin", default=f"0.0.0.0:{names.CONTROLLER_ADMIN_PORT}")
+    made.add_argument("--log-level", default="info")
+    return made
+
+
+async def _run(flags: argparse.Namespace) -> None:
+    mounted = Mounted(flags)
+    async with client.connect() as kube:
+
+        async def annotations(namespace: str) -> Mapping[str, str]:
+            try:
+                return (await kube.get(NAMESPACES, namespace)).metadata.annotations
+            except NotFound:
+                return {}
+
+        await until_terminated(
+            mounted.follow_certificate(),
+            mounted.follow_trust_anchors(),
+            serve(mounted, Webhook(mounted.current, annotations, REGISTRY), listen=flags.listen),
+            _serve_admin(mounted, flags.admin),
+        )
+
+
+async def serve(mounted: Mounted, webhook: Webhook, *, listen: str, bound: "asyncio.Future[int] | None" = None) -> None:
+    """Serve from the moment there is a certificate and a configuration; `bound` learns the port."""
+    await mounted.usable.wait()
+    runner = web.AppRunner(
+        webhook.application(), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
+    )
+    host, _, port = listen.rpartition(":")
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host or None, int(port), ssl_context=mounted.tls).start()
+        if bound is not None:
+            bound.set_result(runner.addresses[0][1])
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+async def _serve_admin(mounted: Mounted, address: str) -> None:
+    async with admin.serve(lambda: mounted.waiting_for, address=address):
+        await asyncio.Event().wait()
