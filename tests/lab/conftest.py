@@ -28,7 +28,8 @@ class LocalProcess:
     terminal: int = -1
 
     async def wait(self) -> int:
-        code = await self.child.wait()
+        while (code := self.child.returncode) is None:
+            await asyncio.sleep(0.01)
         return code if code >= 0 else 128 - code
 
     def resize(self, width: int, height: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from isthmus.lab.api.contracts import Object, Reader, User
 
@@ -177,11 +177,15 @@ class Tokens:
         return jwt.encode(dict(claims), self.key, algorithm=_ALGORITHM)
 
     def _claims(self, token: str) -> Object:
-        return _signed_claims(self.key.public_key(), token)
+        return _signed_claims(self._public_pem, token)
+
+    @functools.cached_property
+    def _public_pem(self) -> bytes:
+        return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 @functools.lru_cache(maxsize=_VERIFIED_TOKENS_KEPT)
-def _signed_claims(key: ec.EllipticCurvePublicKey, token: str) -> Object:
+def _signed_claims(key: bytes, token: str) -> Object:
     """What a token says, once its signature is known to be good. Time and existence are checked at each use."""
     try:
         claims: Object = jwt.decode(

@@ -60,7 +60,11 @@ class ExecProcess(Protocol):
     def stderr(self) -> asyncio.StreamReader | None: ...
 
     async def wait(self) -> int:
-        """The exit code, 128 + signal number for a program that was killed."""
+        """The exit code, 128 + signal number for a program that was killed.
+
+        As soon as the program itself has ended, even if a child of it still holds its pipes; mind that
+        `asyncio.subprocess.Process.wait` waits for those too.
+        """
         ...
 
     def resize(self, width: int, height: int) -> None:
