@@ -21,6 +21,10 @@ import yaml
 Object = dict[str, Any]
 """A Kubernetes object as its JSON says it."""
 
+JSON: Final = "application/json"
+METADATA: Final = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST: Final = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 REQUEST_TIMEOUT: Final = 30.0
 CONNECT_TIMEOUT: Final = 5.0
 WATCH_GRACE: Final = 30.0
@@ -161,7 +165,7 @@ class Client:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        headers = {"Accept": "application/json", "User-Agent": "isthmus-lab"}
+        headers = {"User-Agent": "isthmus-lab"}
         if access.token:
             headers["Authorization"] = f"Bearer {access.token}"
         self._session = aiohttp.ClientSession(
@@ -199,10 +203,18 @@ class Client:
             return None
 
     async def list(
-        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
     ) -> ObjectList:
         """Every object of a kind, in one namespace or ("") in all; each item says its own kind."""
-        body = await self._request("GET", resource.path(namespace), params=_selectors(label_selector, field_selector))
+        params = _selectors(label_selector, field_selector)
+        accept = METADATA_LIST if metadata_only else JSON
+        body = await self._request("GET", resource.path(namespace), params=params, accept=accept)
         kind, version = str(body.get("kind", "")).removesuffix("List"), body.get("apiVersion", "")
         items = [{"kind": kind, "apiVersion": version, **item} for item in body.get("items") or ()]
         return ObjectList(items, str(body.get("metadata", {}).get("resourceVersion", "")))
@@ -256,6 +268,10 @@ class Client:
             options["preconditions"] = {"uid": uid}
         return await self._request("DELETE", resource.path(namespace, name), body=options)
 
+    async def delete_all(self, resource: Resource, namespace: str) -> None:
+        """Delete every object of a kind in a namespace."""
+        await self._request("DELETE", resource.path(namespace))
+
     async def raw(self, path: str) -> Object:
         """GET any path of the API, such as `/apis` or `/version`."""
         return await self._request("GET", path)
@@ -268,6 +284,7 @@ class Client:
         resource_version: str,
         label_selector: str = "",
         field_selector: str = "",
+        metadata_only: bool = False,
         timeout: int = 300,
     ) -> AsyncIterator[Event]:
         """Events since `resource_version` until the server ends the watch; GoneError when that is too long ago."""
@@ -278,7 +295,9 @@ class Client:
             "timeoutSeconds": str(timeout),
         }
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=timeout + WATCH_GRACE)
-        async with self._session.get(resource.path(namespace), params=params, timeout=limits) as response:
+        headers = {"Accept": METADATA if metadata_only else JSON}
+        path = resource.path(namespace)
+        async with self._session.get(path, params=params, timeout=limits, headers=headers) as response:
             if response.status >= 400:
                 raise await _refusal(response)
             rest = b""
@@ -296,9 +315,10 @@ class Client:
         body: Any = None,
         content_type: str = "application/json",
         params: Mapping[str, str] | None = None,
+        accept: str = JSON,
     ) -> Object:
         data = None if body is None else msgspec.json.encode(body)
-        headers = {} if body is None else {"Content-Type": content_type}
+        headers = {"Accept": accept} | ({} if body is None else {"Content-Type": content_type})
         async with self._session.request(method, path, data=data, headers=headers, params=params) as response:
             if response.status >= 400:
                 raise await _refusal(response)

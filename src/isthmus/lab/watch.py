@@ -49,7 +49,7 @@ Listener = Callable[[Change], None]
 
 
 class Watch:
-    """The objects of one kind, each as `trim` leaves it. `run` keeps them current; `synced`: the first list is in.
+    """The objects of one kind. `run` keeps them current for ever; `synced` says when the first list is in.
 
     Listeners are called in the event loop, once per change and in order, after `objects` has it. A re-list (after the
     server has forgotten our version) reports what was deleted meanwhile as deletions, and a namesake made since as a
@@ -64,14 +64,14 @@ class Watch:
         *,
         label_selector: str = "",
         field_selector: str = "",
-        trim: Callable[[Object], Object] = lambda item: item,
+        metadata_only: bool = False,
     ) -> None:
         self._client = client
         self.resource = resource
         self._namespace = namespace
         self._labels = label_selector
         self._fields = field_selector
-        self._trim = trim
+        self._metadata_only = metadata_only
         self._version = ""
         self._listeners: list[Listener] = []
         self.objects: dict[Key, Object] = {}
@@ -92,7 +92,7 @@ class Watch:
     def observe(self, item: Object) -> None:
         """Take in an answer to our own write at once, before the watch brings it, so that we see what we did."""
         if not self._version or number(_version(item)) > number(self._version):
-            self._change(key_of(item), self._trim(item))
+            self._change(key_of(item), item)
 
     async def run(self) -> None:
         """Keep the copy current until cancelled; an unreachable server is asked again, less and less often."""
@@ -113,9 +113,13 @@ class Watch:
 
     async def _list(self) -> None:
         found = await self._client.list(
-            self.resource, self._namespace, label_selector=self._labels, field_selector=self._fields
+            self.resource,
+            self._namespace,
+            label_selector=self._labels,
+            field_selector=self._fields,
+            metadata_only=self._metadata_only,
         )
-        current = {key_of(item): self._trim(item) for item in found.items}
+        current = {key_of(item): item for item in found.items}
         for key in [key for key in self.objects if key not in current]:
             self._change(key, None)
         for key, item in current.items():
@@ -132,6 +136,7 @@ class Watch:
             resource_version=self._version,
             label_selector=self._labels,
             field_selector=self._fields,
+            metadata_only=self._metadata_only,
             timeout=random.randint(*WATCH_SECONDS),  # noqa: S311
         )
         async with aclosing(events) as stream:  # type: ignore[type-var]
@@ -142,7 +147,7 @@ class Watch:
 
     def _apply(self, event: Event) -> None:
         if event.type != "BOOKMARK":
-            self._change(key_of(event.object), None if event.type == "DELETED" else self._trim(event.object))
+            self._change(key_of(event.object), None if event.type == "DELETED" else event.object)
         self._version = event.object["metadata"].get("resourceVersion", self._version)
 
     def _change(self, key: Key, new: Object | None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Protocol
 
 from isthmus.lab import client as api
 from isthmus.lab.client import Client, Resource
@@ -11,17 +12,27 @@ from isthmus.lab.controllers import objects
 from isthmus.lab.controllers.accounts import AccountTokens, Namespaces
 from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.deployments import Deployments
+from isthmus.lab.controllers.emptying import NamespaceEmptier
 from isthmus.lab.controllers.endpoints import Endpoints
+from isthmus.lab.controllers.garbage import GarbageCollector
+from isthmus.lab.controllers.inventory import Inventory
 from isthmus.lab.controllers.loadbalancers import LoadBalancers
 from isthmus.lab.controllers.replicasets import ReplicaSets
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Key
 
 
+class Runnable(Protocol):
+    async def run(self) -> None: ...
+
+
 async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_cidr: str) -> None:
     """Run until cancelled. Must run in the node's network namespace: load-balancer addresses go to its eth0."""
     caches = Caches(client)
-    reconcilers = [
+    inventory = Inventory(client)
+    reconcilers: list[Runnable] = [
+        GarbageCollector(client, inventory).reconciler,
+        NamespaceEmptier(client, caches, inventory).reconciler,
         Endpoints(client, caches).reconciler,
         Namespaces(client, caches, pki_dir).reconciler,
         AccountTokens(client, caches, pki_dir).reconciler,
@@ -31,6 +42,7 @@ async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_ci
     ]
     async with asyncio.TaskGroup() as group:
         group.create_task(caches.run())
+        group.create_task(inventory.run())
         await caches.synced()
         for reconciler in reconcilers:
             group.create_task(reconciler.run())
