@@ -92,3 +92,16 @@ async def calls(pod: Pod, *, port: int = HIDDEN_APP_PORT) -> AsyncIterator[list[
         yield seen
     finally:
         await server.stop(None)
+
+
+async def closes(host: str, port: int, said: bytes) -> bool:
+    """Whether the other side closes the connection without a word."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(said)
+        async with asyncio.timeout(2):
+            return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+    finally:
+        writer.close()

@@ -8,6 +8,7 @@ import grpc
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.message import Message
 
+from isthmus.envoy import absent
 from isthmus.envoy.resources import TYPE_URL_PREFIX, Encoded, encode
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -93,5 +94,8 @@ class Ads(grpc.GenericRpcHandler):
         elif request.resource_names_subscribe:
             if kind.endswith(".Cluster"):
                 self.asked += [(stream.node, name) for name in request.resource_names_subscribe]
+                for name in request.resource_names_subscribe:
+                    if not self.find(stream.node, kind, name):
+                        self.put(absent.cluster(name), node=stream.node)
             answers = {name: self.find(stream.node, kind, name) for name in request.resource_names_subscribe}
             stream.send(kind, [r for r in answers.values() if r], [n for n, r in answers.items() if not r])

@@ -181,7 +181,7 @@ class Mesh:
 
     async def stat(self, pod: Pod, name: str) -> int:
         """One of Envoy's counters or gauges; 0 when it does not exist yet."""
-        query = f"http://{pod.admin}/stats?filter=^{re.escape(name)}$"
+        query = f"http://{pod.admin}/stats?filter=^{re.escape(name.replace(':', '_'))}$"
         async with aiohttp.ClientSession() as session, session.get(query) as reply:
             return int((await reply.text()).rpartition(": ")[2] or 0)
 

@@ -10,6 +10,7 @@ from envoy.type.v3 import percent_pb2
 from isthmus.envoy import wire
 
 UNLIMITED = 1 << 30
+_FAILURES = 3
 
 
 def policy() -> Any:
@@ -44,12 +45,15 @@ def circuit_breakers() -> Any:
 
 
 def outlier_detection() -> Any:
-    """Set an endpoint aside when it cannot be reached, or when its proxy twice in a row answers in its stead."""
+    """Set an endpoint aside when it cannot be reached, or when its proxy answers in its stead, several times in a row.
+
+    Not the first time: a WebSocket that its application drops counts as one failure, too.
+    """
     return outlier_detection_pb2.OutlierDetection(
         split_external_local_origin_errors=True,
-        consecutive_local_origin_failure=wire.uint32(1),
+        consecutive_local_origin_failure=wire.uint32(_FAILURES),
         enforcing_consecutive_local_origin_failure=wire.uint32(100),
-        consecutive_5xx=wire.uint32(2),
+        consecutive_5xx=wire.uint32(_FAILURES),
         enforcing_consecutive_5xx=wire.uint32(100),
         enforcing_consecutive_gateway_failure=wire.uint32(0),
         enforcing_success_rate=wire.uint32(0),

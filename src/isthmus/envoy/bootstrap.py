@@ -38,6 +38,7 @@ _STAT_SUFFIXES: Final = (
     "downstream_cx_active",
     "downstream_cx_total",
     "downstream_rq_total",
+    "ssl_context_update_by_sds",
     "ssl.connection_error",
     "ssl.fail_verify_error",
     "ssl.fail_verify_san",

@@ -116,10 +116,7 @@ def _match(endpoint: Endpoint) -> dict[str, str]:
 def _transports(outbound: OutboundCluster) -> list[Any]:
     """One transport per identity and route. An endpoint that matches none meets a TLS nobody can answer."""
     wanted = {(match["identity"], match["route"]) for match in map(_match, outbound.endpoints)}
-    return [
-        _transport(identity=identity, route=route, server_name=sni(outbound))
-        for identity, route in sorted(wanted)
-    ]
+    return [_transport(identity=identity, route=route, server_name=sni(outbound)) for identity, route in sorted(wanted)]
 
 
 def _transport(*, identity: str, route: str, server_name: str) -> Any:

@@ -21,8 +21,8 @@ DISCOVERY_TIMEOUT = 3.0
 UNCONNECTED = "cannot connect"
 """First words of the reply when nothing of the request has reached anyone: always safe to send again."""
 _REPLIES = (
-    ("NC", "nothing here is known at this destination"),
-    ("UH", f"{UNCONNECTED}: no healthy endpoint"),
+    ("NC", "the control plane does not say what this destination is"),
+    ("UH", f"{UNCONNECTED}: no healthy endpoint at %UPSTREAM_CLUSTER%"),
     ("UF", f"{UNCONNECTED}: the endpoint refused or did not answer"),
     ("UC", "the endpoint closed the connection before it answered"),
     ("UR", "the endpoint reset the request"),
