@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_DELAY: Final = 0.2
 _LONGEST_DELAY: Final = 30.0
+_ABSENT_SECONDS: Final = 1.0
+"""How soon a kind that was not known is asked for again."""
 _SERVER_SECONDS: Final = (240, 480)
 """The server ends a watch after this long, at random, so that clients do not come back all at once."""
 
@@ -63,12 +65,15 @@ class Informer(Generic[T]):
         namespace: str | None = None,
         labels: str | None = None,
         fields: str | None = None,
+        optional: bool = False,
     ) -> None:
+        """With `optional`, a kind that the API server does not know (yet) counts as a kind without objects."""
         self.client = client
         self.kind = kind
         self.namespace = namespace
         self.labels = labels
         self.fields = fields
+        self.optional = optional
         self.store: dict[Key, T] = {}
         self.synced = asyncio.Event()
         """Set by the first complete list, and from then on."""
@@ -100,6 +105,14 @@ class Informer(Generic[T]):
             except errors.Gone as error:
                 log.info("listing %s again: %s", self.kind.describe(self.namespace), error)
                 self._version = ""
+            except errors.NotFound as error:
+                self._version = ""
+                if not self.optional:
+                    self._failed(error)
+                else:
+                    self._absent()
+                    await asyncio.sleep(_ABSENT_SECONDS)
+                    continue
             except errors.Unreachable as error:
                 # A broken connection loses nothing: the watch continues from the last version seen.
                 self._failed(error)
@@ -175,6 +188,12 @@ class Informer(Generic[T]):
             about=self.kind.describe(self.namespace),
             verb="watch",
         )
+
+    def _absent(self) -> None:
+        for key in list(self.store):
+            self._remove(key)
+        self._heard()
+        self.synced.set()
 
     def _put(self, key: Key, item: T) -> None:
         old = self.store.get(key)

@@ -1,0 +1,131 @@
+"""The destination process: watches, answers proxies, follows linked clusters; never asks them for more than is used."""
+
+import argparse
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from isthmus import names
+from isthmus.destination import server
+from isthmus.destination.observe import Observer
+from isthmus.destination.remote import Remotes
+from isthmus.destination.world import World
+from isthmus.kube import admin, files, logs
+from isthmus.kube.client import Client, connect
+from isthmus.kube.errors import KubeError
+from isthmus.kube.process import until_terminated
+from isthmus.kube.workload import TOKEN_PATH, WorkloadCertificate
+from isthmus.mesh.state import State
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM; the exit code."""
+    flags = parser().parse_args(arguments)
+    logs.setup(flags.log_level)
+    code = 0
+    try:
+        asyncio.run(run(flags))
+    except* (KubeError, OSError, RuntimeError, ValueError) as failures:
+        for error in failures.exceptions:
+            log.error("%s", error)
+        code = 1
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="destination", description=__doc__)
+    made.add_argument("--trust-domain", required=True)
+    made.add_argument("--cluster-domain", default="cluster.local")
+    made.add_argument(
+        "--cluster-network", action="append", required=True, help="a CIDR of pods or services; may be repeated"
+    )
+    made.add_argument("--namespace", default=names.CONTROL_PLANE_NAMESPACE)
+    made.add_argument("--service-account", default=names.DESTINATION_DEPLOYMENT)
+    made.add_argument(
+        "--trust-anchors-file",
+        type=Path,
+        default=Path("/var/run/linkerd/identity/trust-roots") / names.TRUST_ROOTS_KEY,
+    )
+    made.add_argument("--token-file", type=Path, default=TOKEN_PATH)
+    made.add_argument("--identity-addr", default="", help="host:port, when it is not the usual Service")
+    made.add_argument("--kubeconfig", default=None, help="outside of a cluster")
+    made.add_argument("--listen", default=f"0.0.0.0:{names.DESTINATION_PORT}")
+    made.add_argument("--admin", default=f"0.0.0.0:{names.CONTROLLER_ADMIN_PORT}")
+    made.add_argument("--log-level", default="info")
+    return made
+
+
+async def run(flags: argparse.Namespace) -> None:
+    """Build the process out of its parts and live until SIGTERM."""
+    async with connect(flags.kubeconfig, manager="isthmus-destination") as client:
+        await Destination(flags, client).run()
+
+
+class Destination:
+    """The parts, and the order in which they begin."""
+
+    def __init__(self, flags: argparse.Namespace, client: Client) -> None:
+        self._flags = flags
+        self._state = State(
+            trust_domain=flags.trust_domain,
+            cluster_networks=flags.cluster_network,
+            roots=flags.trust_anchors_file.read_text(),
+        )
+        self._world = World(
+            self._state,
+            remote_wanted=lambda key: self._remotes.want(key),
+            remote_unwanted=lambda key: self._remotes.unwant(key),
+        )
+        self._observer = Observer(client, self._state, self._world.touched)
+        self._remotes = Remotes(client, self._state, touched=self._world.touched, namespace=flags.namespace)
+        self._certificate = WorkloadCertificate(
+            trust_domain=flags.trust_domain,
+            service_account=flags.service_account,
+            trust_anchors=self._state.roots,
+            cluster_domain=flags.cluster_domain,
+            namespace=flags.namespace,
+            token_path=flags.token_file,
+            address=flags.identity_addr,
+        )
+        self._serving = False
+
+    async def run(self) -> None:
+        async with admin.serve(self._ready, address=self._flags.admin):
+            await until_terminated(
+                self._observer.run(), self._remotes.run(), self._certificate.run(), self._roots(), self._serve()
+            )
+
+    async def _serve(self) -> None:
+        await self._observer.synced()
+        await self._certificate.wait()
+        credentials = server.credentials(self._shown)
+        async with server.serving(self._world, self._flags.listen, credentials) as port:
+            log.info("serving proxies", extra={"port": port})
+            self._serving = True
+            await asyncio.Event().wait()
+
+    def _shown(self) -> server.Shown:
+        current = self._certificate.current
+        assert current is not None
+        return server.Shown(current.chain_pem, current.key_pem, self._state.roots())
+
+    async def _roots(self) -> None:
+        """Follow the mounted trust roots: a rotation reaches every proxy without touching a pod."""
+        path: Path = self._flags.trust_anchors_file
+        async for contents in files.changes(path):
+            if roots := contents.get(path.name):
+                self._state.set_roots(roots)
+                self._world.touched()
+            else:
+                log.warning("the trust roots %s are gone; keeping those known", path)
+
+    def _ready(self) -> str | None:
+        waiting = self._observer.waiting_for()
+        if waiting:
+            return waiting
+        if not self._certificate.valid:
+            return "waiting for a certificate from the identity service"
+        return None if self._serving else "about to serve"

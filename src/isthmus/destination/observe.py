@@ -1,0 +1,60 @@
+"""What this process watches in its own cluster, and how it gets into the state."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from isthmus import names
+from isthmus.kube.client import Client
+from isthmus.kube.watch import Informer
+from isthmus.mesh.state import State
+from isthmus.mesh.workloads import workload
+from isthmus.resources.core import NAMESPACES, PODS, SERVICES, Pod
+from isthmus.resources.discovery import ENDPOINT_SLICES
+from isthmus.resources.multicluster import FEDERATED_TRUST_DOMAINS, LINKS
+
+T = TypeVar("T")
+
+
+class Observer:
+    """The informers of the local cluster; `run` keeps them current."""
+
+    def __init__(self, client: Client, state: State, touched: Callable[[], None]) -> None:
+        def pod_changed(old: Pod | None, new: Pod | None) -> None:
+            state.set_workload(workload(old) if old else None, workload(new) if new else None)
+
+        def follow(informer: Informer[T], put: Callable[[T | None, T | None], None]) -> Informer[T]:
+            def change(old: T | None, new: T | None) -> None:
+                put(old, new)
+                touched()
+
+            informer.on_change(change)
+            return informer
+
+        multicluster = names.MULTICLUSTER_NAMESPACE
+        self._informers: tuple[Informer[Any], ...] = (
+            follow(Informer(client, NAMESPACES), state.set_namespace),
+            # Only meshed pods: the others have no identity, and an unmeshed cluster costs nothing.
+            follow(Informer(client, PODS, labels=names.CONTROL_PLANE_NS_LABEL), pod_changed),
+            follow(Informer(client, SERVICES), state.set_service),
+            follow(Informer(client, ENDPOINT_SLICES), state.set_slice),
+            follow(Informer(client, LINKS, namespace=multicluster, optional=True), state.set_link),
+            follow(
+                Informer(client, FEDERATED_TRUST_DOMAINS, namespace=multicluster, optional=True), state.set_federated
+            ),
+        )
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers:
+                group.create_task(informer.run())
+
+    async def synced(self) -> None:
+        """Until everything was listed once: a proxy must not be told that there is nothing."""
+        for informer in self._informers:
+            await informer.synced.wait()
+
+    def waiting_for(self) -> str | None:
+        """The kinds that were not listed yet, in words."""
+        missing = [informer.kind.plural for informer in self._informers if not informer.synced.is_set()]
+        return f"waiting for {', '.join(missing)}" if missing else None

@@ -1,0 +1,41 @@
+"""From model values to the pieces that are served: the only place that knows both `mesh` and `envoy`."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from isthmus.destination import wire
+from isthmus.destination.wire import Served
+from isthmus.envoy import gateway, listeners, outbound, resources, tls
+from isthmus.mesh.model import ExportCluster, GatewayCluster, OutboundCluster, ProxyConfig, Trust
+
+Model = OutboundCluster | GatewayCluster | ExportCluster | Trust | ProxyConfig
+
+
+def render(model: Model) -> tuple[Served, ...]:
+    """Every resource that a value stands for: a destination is a cluster and its endpoints."""
+    match model:
+        case OutboundCluster():
+            messages: Iterable[Any] = (outbound.cluster(model), outbound.load_assignment(model))
+        case GatewayCluster():
+            messages = (gateway.cluster(model),)
+        case ExportCluster():
+            messages = (gateway.export(model),)
+        case Trust():
+            messages = (tls.trust(model),)
+        case ProxyConfig():
+            messages = listeners.listeners(model)
+    return tuple(wire.serve(resources.encode(message)) for message in messages)
+
+
+@lru_cache(maxsize=256)
+def usable_roots(text: str) -> str | None:
+    """The certificates of a bundle, each once, in one canonical form; None if there is none that can be read."""
+    try:
+        certificates = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return None
+    return "".join(sorted({each.public_bytes(Encoding.PEM).decode() for each in certificates})) or None
