@@ -12,9 +12,9 @@ PROCESSES: Final = {
     "identity": "isthmus.identity.main",
     "destination": "isthmus.destination.main",
     "proxy-injector": "isthmus.injector.main",
-    "multicluster-controller": "isthmus.multicluster.main",
+    "multicluster-controller": "isthmus.multicluster.__main__",
 }
-"""Each module offers `main(arguments) -> exit code`."""
+"""Each module offers `main(arguments)`, which returns the exit code; None is success."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{named}: the first argument must be one of {', '.join(PROCESSES)}", file=sys.stderr)
         return 2
     module = importlib.import_module(PROCESSES[arguments[0]])
-    return int(module.main(list(arguments[1:])))
+    return module.main(list(arguments[1:])) or 0
 
 
 if __name__ == "__main__":
