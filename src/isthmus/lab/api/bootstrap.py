@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
+from isthmus.lab.api.bodies import Options, Target
 from isthmus.lab.api.contracts import SUPERUSER, Object
-from isthmus.lab.api.objects import Objects, Options, Target
+from isthmus.lab.api.objects import Objects
 from isthmus.lab.api.registry import Registry
 from isthmus.lab.api.store import Store
 

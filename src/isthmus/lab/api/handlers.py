@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from isthmus.lab.api import deletion, listing, requests, scale, selectors, status, tables, watch
+from isthmus.lab.api import columns, deletion, listing, requests, scale, selectors, status, tables, watch
+from isthmus.lab.api.bodies import Options, Target, accept, served
 from isthmus.lab.api.contracts import ApiError, Authorizer, Object, ResourceInfo, Reviews, Streaming, User
 from isthmus.lab.api.crd import Definitions
-from isthmus.lab.api.objects import Objects, Options, Target, accept, served
+from isthmus.lab.api.objects import Objects
 from isthmus.lab.api.patch import json_patch, merge_patch
 from isthmus.lab.api.registry import REVIEWS, Registry
 from isthmus.lab.api.store import Store
@@ -138,8 +139,8 @@ class Handlers:
         )
         items = [served(call.info, obj) for obj in items]
         wanted = requests.wanted(call.request)
-        columns = self._columns(call.info) if wanted.kind == "Table" else []
-        return reply(listing.rendered(call.info, items, metadata, wanted, columns, _include(call.request)))
+        shown = self._columns(call.info) if wanted.kind == "Table" else []
+        return reply(listing.rendered(call.info, items, metadata, wanted, shown, _include(call.request)))
 
     async def _watch(self, call: Call) -> web.StreamResponse:
         query = call.request.query
@@ -147,7 +148,7 @@ class Handlers:
         if call.where.name:
             fields = f"metadata.name={call.where.name}"
         initial = query.get("sendInitialEvents")
-        columns = self._columns(call.info)
+        shown = self._columns(call.info)
         asked = watch.Request(
             info=call.info,
             namespace=call.where.namespace,
@@ -156,19 +157,19 @@ class Handlers:
             seconds=requests.integer(query, "timeoutSeconds"),
             bookmarks=requests.truth(query, "allowWatchBookmarks"),
             initial_events=None if initial is None else requests.truth(query, "sendInitialEvents"),
-            render=listing.renderer(requests.wanted(call.request), columns, _include(call.request)),
+            render=listing.renderer(requests.wanted(call.request), shown, _include(call.request)),
         )
         return await self._parts.watches.serve(call.request, asked)
 
     def _columns(self, info: ResourceInfo) -> list[tables.Column]:
-        return tables.columns_for(info, self._parts.definitions.printer_columns(info))
+        return columns.for_kind(info, self._parts.definitions.printer_columns(info))
 
     def _answer(self, call: Call, obj: Object, code: int = 200) -> web.Response:
         obj = served(call.info, obj)
         wanted = requests.wanted(call.request)
         if wanted.kind:
-            columns = self._columns(call.info) if wanted.kind == "Table" else []
-            render = listing.renderer(wanted, columns, _include(call.request))
+            shown = self._columns(call.info) if wanted.kind == "Table" else []
+            render = listing.renderer(wanted, shown, _include(call.request))
             obj = obj if render is None else render(obj)
         return reply(obj, code)
 

@@ -9,11 +9,11 @@ import re
 import secrets
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
-from isthmus.lab.api import apply, crd, defaults, deletion, models, schema
-from isthmus.lab.api.contracts import Admission, ApiError, Object, Operation, ResourceInfo, User
+from isthmus.lab.api import apply, crd, defaults, deletion, models, schema, workloads
+from isthmus.lab.api.bodies import Options, Target, accept, served, without_nulls
+from isthmus.lab.api.contracts import Admission, ApiError, Object, Operation, ResourceInfo
 from isthmus.lab.api.listtypes import BuiltInShapes, SchemaShapes, Shapes
 from isthmus.lab.api.registry import Registry
 from isthmus.lab.api.services import Allocator
@@ -38,31 +38,6 @@ _IMMUTABLE: Final = {
 }
 
 Change = Callable[[Object], Object]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a request is about."""
-
-    info: ResourceInfo
-    namespace: str
-    name: str
-    subresource: str = ""
-
-    @property
-    def kind(self) -> tuple[str, str]:
-        return self.info.group, self.info.resource
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a request wants to write."""
-
-    user: User
-    manager: str = "unknown"
-    dry_run: bool = False
-    force: bool = False
-    strict: bool = False
 
 
 class Objects:
@@ -333,7 +308,7 @@ class Objects:
             obj = obj | {"spec": {"finalizers": ["kubernetes"]} | (obj.get("spec") or {})}
         if target.kind == crd.CRD:
             obj = self._complete_definition(info, obj)
-        if problems := _workload_problems(info, obj):
+        if problems := workloads.problems(info, obj):
             raise invalid(info, target.name, problems)
         path = _IMMUTABLE.get((info.group, info.kind))
         if old is not None and path and _at(old, path) != _at(obj, path):
@@ -415,55 +390,6 @@ class Objects:
             self._definitions.end(self._store.remove(*crd.CRD, None, name))
 
 
-def accept(target: Target, body: Any) -> Object:
-    """A request's body as an object of the target's kind; raises `ApiError` 400 for anything else."""
-    info = target.info
-    if not isinstance(body, dict):
-        raise bad_request("the body of the request is not an object")
-    kind = body.get("kind", info.kind)
-    api_version = body.get("apiVersion", info.api_version)
-    if kind != info.kind or api_version != info.api_version:
-        raise bad_request(
-            f"the object provided is {api_version} {kind}, and this path serves {info.api_version} {info.kind}"
-        )
-    metadata = body.get("metadata")
-    if metadata is None:
-        metadata = {}
-    if not isinstance(metadata, dict):
-        raise bad_request("metadata is not an object")
-    metadata = {key: value for key, value in metadata.items() if value is not None}
-    namespace = metadata.get("namespace") or target.namespace
-    if info.namespaced:
-        if namespace != target.namespace:
-            raise bad_request(
-                f"the namespace of the provided object does not match the namespace sent on the request: "
-                f"{namespace} is not {target.namespace}"
-            )
-        metadata["namespace"] = namespace
-    else:
-        metadata.pop("namespace", None)
-    if target.name:
-        name = metadata.get("name") or target.name
-        if name != target.name:
-            raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
-        metadata["name"] = name
-    return {"kind": info.kind, "apiVersion": info.api_version} | body | {"metadata": metadata}
-
-
-def served(info: ResourceInfo, obj: Object) -> Object:
-    """A stored object in the version it was asked for."""
-    return obj if obj.get("apiVersion") == info.api_version else obj | {"apiVersion": info.api_version}
-
-
-def without_nulls(value: Any) -> Any:
-    """The value without fields that are null: built-in kinds cannot tell them from absent ones."""
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value
-
-
 def _refuse_unknown(paths: list[str], options: Options) -> None:
     if paths and options.strict:
         shown = ", ".join(f'unknown field "{path}"' for path in paths)
@@ -488,36 +414,3 @@ def _at(obj: Any, path: tuple[str, ...]) -> Any:
     for step in path:
         obj = obj.get(step) if isinstance(obj, dict) else None
     return obj
-
-
-def _workload_problems(info: ResourceInfo, obj: Object) -> list[tuple[str, str]]:
-    spec = obj.get("spec") or {}
-    if (info.group, info.kind) == ("", "Pod"):
-        return _container_problems(spec, "spec")
-    if info.group != "apps" or info.kind not in ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"):
-        return []
-    template = spec.get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    wanted = (spec.get("selector") or {}).get("matchLabels") or {}
-    found = _container_problems(template.get("spec") or {}, "spec.template.spec")
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        found.append(
-            ("spec.template.metadata.labels", f"Invalid value: {labels}: `selector` does not match template `labels`")
-        )
-    if isinstance(spec.get("replicas"), int) and spec["replicas"] < 0:
-        found.append(("spec.replicas", f"Invalid value: {spec['replicas']}: must be greater than or equal to 0"))
-    return found
-
-
-def _container_problems(spec: Object, path: str) -> list[tuple[str, str]]:
-    found = [] if spec.get("containers") else [(f"{path}.containers", "Required value")]
-    seen: set[str] = set()
-    for field in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(field) or ()):
-            where = f"{path}.{field}[{index}]"
-            if not container.get("image"):
-                found.append((f"{where}.image", "Required value"))
-            if container["name"] in seen:
-                found.append((f"{where}.name", f'Duplicate value: "{container["name"]}"'))
-            seen.add(container["name"])
-    return found

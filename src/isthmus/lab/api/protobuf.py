@@ -1,7 +1,8 @@
 """Request bodies in Kubernetes' protobuf encoding, for the kinds kubectl insists on sending that way.
 
 A body is the magic `k8s\\0` and a `runtime.Unknown` (1: TypeMeta, 2: the object). Messages are described by tables:
-field number -> (JSON name, type). Unknown fields are skipped; answers may always be JSON.
+field number -> (JSON name, type). A field that is not in its table may be empty, but nothing said is dropped silently.
+Answers may always be JSON.
 """
 
 import base64
@@ -56,6 +57,16 @@ def truth(value: Any) -> bool:
     return bool(value)
 
 
+def plain_number(value: Any) -> int | None:
+    """A field that Go writes even when it is zero."""
+    return number(value) or None
+
+
+def plain_truth(value: Any) -> bool | None:
+    """A field that Go writes even when it is false."""
+    return True if value else None
+
+
 def blob(value: Any) -> str:
     if not isinstance(value, bytes):
         raise Malformed
@@ -67,6 +78,12 @@ def time(value: Any) -> str | None:
     if not isinstance(seconds, int):
         return None
     return datetime.fromtimestamp(number(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def int_or_string(value: Any) -> int | str | None:
+    parts = dict(_fields(value))
+    found = parts.get(3, b"") if parts.get(1) else parts.get(2, 0)
+    return (text(found) if isinstance(found, bytes) else number(found)) or None
 
 
 _OWNER: Final[Message] = {
@@ -108,6 +125,50 @@ _RULE: Final[Message] = {
     5: ("nonResourceURLs", Many(text)),
 }
 _SUBJECT: Final[Message] = {1: ("kind", text), 2: ("apiGroup", text), 3: ("name", text), 4: ("namespace", text)}
+_SELECTOR: Final[Message] = {
+    1: ("matchLabels", MapOf(text)),
+    2: ("matchExpressions", Many({1: ("key", text), 2: ("operator", text), 3: ("values", Many(text))})),
+}
+_CONTAINER_PORT: Final[Message] = {
+    1: ("name", text),
+    2: ("hostPort", plain_number),
+    3: ("containerPort", number),
+    4: ("protocol", text),
+    5: ("hostIP", text),
+}
+_CONTAINER: Final[Message] = {
+    1: ("name", text),
+    2: ("image", text),
+    3: ("command", Many(text)),
+    4: ("args", Many(text)),
+    5: ("workingDir", text),
+    6: ("ports", Many(_CONTAINER_PORT)),
+    7: ("env", Many({1: ("name", text), 2: ("value", text)})),
+    14: ("imagePullPolicy", text),
+    16: ("stdin", plain_truth),
+    17: ("stdinOnce", plain_truth),
+    18: ("tty", plain_truth),
+}
+_POD_SPEC: Final[Message] = {
+    2: ("containers", Many(_CONTAINER)),
+    3: ("restartPolicy", text),
+    4: ("terminationGracePeriodSeconds", number),
+    6: ("dnsPolicy", text),
+    8: ("serviceAccountName", text),
+    9: ("serviceAccount", text),
+    10: ("nodeName", text),
+    19: ("schedulerName", text),
+    20: ("initContainers", Many(_CONTAINER)),
+}
+_TEMPLATE: Final[Message] = {1: ("metadata", _META), 2: ("spec", _POD_SPEC)}
+_SERVICE_PORT: Final[Message] = {
+    1: ("name", text),
+    2: ("protocol", text),
+    3: ("port", number),
+    4: ("targetPort", int_or_string),
+    5: ("nodePort", plain_number),
+    6: ("appProtocol", text),
+}
 _ROLE: Final[Message] = {1: ("metadata", _META), 2: ("rules", Many(_RULE))}
 _BINDING: Final[Message] = {
     1: ("metadata", _META),
@@ -178,6 +239,37 @@ KINDS: Final[dict[str, Message]] = {
     "ClusterRole": _ROLE,
     "RoleBinding": _BINDING,
     "ClusterRoleBinding": _BINDING,
+    "Deployment": {
+        1: ("metadata", _META),
+        2: ("spec", {1: ("replicas", number), 2: ("selector", _SELECTOR), 3: ("template", _TEMPLATE)}),
+    },
+    "Job": {
+        1: ("metadata", _META),
+        2: (
+            "spec",
+            {
+                1: ("parallelism", number),
+                2: ("completions", number),
+                4: ("selector", _SELECTOR),
+                6: ("template", _TEMPLATE),
+                7: ("backoffLimit", number),
+                8: ("ttlSecondsAfterFinished", number),
+            },
+        ),
+    },
+    "Service": {
+        1: ("metadata", _META),
+        2: (
+            "spec",
+            {
+                1: ("ports", Many(_SERVICE_PORT)),
+                2: ("selector", MapOf(text)),
+                3: ("clusterIP", text),
+                4: ("type", text),
+                10: ("externalName", text),
+            },
+        ),
+    },
     "DeleteOptions": {
         1: ("gracePeriodSeconds", number),
         2: ("preconditions", {1: ("uid", text), 2: ("resourceVersion", text)}),
@@ -213,6 +305,8 @@ def _decode(body: Any, message: Message) -> Object:
     found: Object = {}
     for field, raw in _fields(body):
         if field not in message:
+            if not _is_empty(raw):
+                raise bad_request(f"field {field} is not understood in protobuf; send the object as JSON or YAML")
             continue
         name, kind = message[field]
         if isinstance(kind, Many):
@@ -225,6 +319,16 @@ def _decode(body: Any, message: Message) -> Object:
             if value not in ("", None, {}):
                 found[name] = value
     return found
+
+
+def _is_empty(raw: int | bytes) -> bool:
+    """Whether a field says nothing: Go writes empty messages for structs that are not set."""
+    if not isinstance(raw, bytes) or not raw:
+        return not raw
+    try:
+        return all(_is_empty(value) for _, value in _fields(raw))
+    except Malformed:
+        return False
 
 
 def _value(raw: Any, kind: Type) -> Any:

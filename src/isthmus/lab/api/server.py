@@ -46,6 +46,7 @@ VERSION: Final[Object] = {
 }
 MAX_BODY: Final = 3 * 1024 * 1024
 _SHUTDOWN_SECONDS: Final = 1.0
+_REPAIR_SECONDS: Final = 10.0
 
 
 class ApiServer:
@@ -89,10 +90,17 @@ class ApiServer:
         self._node_address = node_address
         self._advertised_port = advertised_port
         self._runner: web.AppRunner | None = None
-        self._sites: list[web.BaseSite] = []
+        self._repair: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Create the cluster's first objects and be ready to `listen`."""
+        await self._bootstrap()
+        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await self._runner.setup()
+
+        self._repair = asyncio.create_task(self._keep_bootstrapped())
+
+    async def _bootstrap(self) -> None:
         await bootstrap.run(
             self.store,
             self.registry,
@@ -101,8 +109,15 @@ class ApiServer:
             node_address=self._node_address,
             port=self._advertised_port,
         )
-        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-        await self._runner.setup()
+
+    async def _keep_bootstrapped(self) -> None:
+        """Put back what a cluster cannot be without, whoever deleted it."""
+        while True:
+            await asyncio.sleep(_REPAIR_SECONDS)
+            try:
+                await self._bootstrap()
+            except ApiError as error:
+                log.warning("cannot restore the cluster's own objects: %s", error.message)
 
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> int:
         """Serve on a bound socket; its port."""
@@ -114,6 +129,9 @@ class ApiServer:
 
     async def stop(self) -> None:
         self._watches.stop()
+        if self._repair is not None:
+            self._repair.cancel()
+            await asyncio.gather(self._repair, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
 

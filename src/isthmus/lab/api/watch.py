@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from isthmus.lab.api.bodies import served
 from isthmus.lab.api.contracts import ApiError, Object, ResourceInfo
-from isthmus.lab.api.objects import served
 from isthmus.lab.api.selectors import Predicate
 from isthmus.lab.api.status import expired
 from isthmus.lab.api.store import Event, Expired, Store, Watcher
