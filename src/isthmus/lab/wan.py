@@ -5,8 +5,9 @@ from ipaddress import IPv4Interface
 from typing import Final
 
 from isthmus.lab.node.commands import run
+from isthmus.lab.node.network import BRIDGE as POD_BRIDGE
 from isthmus.lab.node.network import setup_node
-from isthmus.lab.topology import DNS_VIP, POD_NETWORK, WAN_BRIDGE, WAN_GATEWAY, WAN_NETWORK, Cluster
+from isthmus.lab.topology import DNS_VIP, POD_NETWORK, SERVICE_NETWORK, WAN_BRIDGE, WAN_GATEWAY, WAN_NETWORK, Cluster
 
 BRIDGE: Final = (
     "link set lo up",
@@ -16,8 +17,11 @@ BRIDGE: Final = (
 )
 """`ip -batch` lines for the lab's own network namespace."""
 
-NODE: Final = (f"addr add {DNS_VIP}/32 dev lo",)
-"""`ip -batch` lines for a node, beside what every node has. There is no default route: nothing leaves the lab."""
+NODE: Final = (f"addr add {DNS_VIP}/32 dev lo", f"route add {SERVICE_NETWORK} dev {POD_BRIDGE}")
+"""`ip -batch` lines for a node, beside what every node has. There is no default route: nothing leaves the lab.
+
+The route lets the node's own processes call services: a packet must have a way to go before its address is translated.
+"""
 
 
 async def build(clusters: Iterable[Cluster]) -> None:

@@ -11,13 +11,16 @@ from isthmus.lab.client import Client, Resource
 from isthmus.lab.controllers import objects
 from isthmus.lab.controllers.accounts import AccountTokens, Namespaces
 from isthmus.lab.controllers.caches import Caches
+from isthmus.lab.controllers.daemonsets import DaemonSets
 from isthmus.lab.controllers.deployments import Deployments
 from isthmus.lab.controllers.emptying import NamespaceEmptier
 from isthmus.lab.controllers.endpoints import Endpoints
 from isthmus.lab.controllers.garbage import GarbageCollector
 from isthmus.lab.controllers.inventory import Inventory
+from isthmus.lab.controllers.jobs import Jobs
 from isthmus.lab.controllers.loadbalancers import LoadBalancers
 from isthmus.lab.controllers.replicasets import ReplicaSets
+from isthmus.lab.controllers.statefulsets import StatefulSets
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Key
 
@@ -38,6 +41,9 @@ async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_ci
         AccountTokens(client, caches, pki_dir).reconciler,
         LoadBalancers(client, caches, IPv4Network(load_balancer_cidr)).reconciler,
         _workload(caches, api.REPLICA_SETS, "ReplicaSet", api.PODS, ReplicaSets(client, caches).reconcile),
+        _workload(caches, api.STATEFUL_SETS, "StatefulSet", api.PODS, StatefulSets(client, caches).reconcile),
+        _workload(caches, api.JOBS, "Job", api.PODS, Jobs(client, caches).reconcile),
+        _daemon_sets(client, caches),
         _workload(caches, api.DEPLOYMENTS, "Deployment", api.REPLICA_SETS, Deployments(client, caches).reconcile),
     ]
     async with asyncio.TaskGroup() as group:
@@ -46,6 +52,18 @@ async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_ci
         await caches.synced()
         for reconciler in reconcilers:
             group.create_task(reconciler.run())
+
+
+def _daemon_sets(client: Client, caches: Caches) -> Reconciler[Key]:
+    """Daemon sets also hear of nodes."""
+    reconciler = _workload(caches, api.DAEMON_SETS, "DaemonSet", api.PODS, DaemonSets(client, caches).reconcile)
+
+    def node_changed(_: Change) -> None:
+        for key in caches[api.DAEMON_SETS].objects:
+            reconciler.enqueue(key)
+
+    caches[api.NODES].subscribe(node_changed)
+    return reconciler
 
 
 def _workload(

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from isthmus.lab.client import ENDPOINT_SLICES, NAMESPACES, SERVICES, Client, Object
 from isthmus.lab.node.dnswire import Authority, Resolve, answer
@@ -62,8 +62,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         reply = answer(data, self._resolve, self._authority, datagram=True)
