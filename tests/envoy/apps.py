@@ -13,15 +13,17 @@ from isthmus import names
 
 
 class Echo:
-    """Answers with what it heard; `status` is what it answers with."""
+    """Answers with what it heard; `status` is what it answers with, after `delay` seconds of work."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.delay = 0.0
         self.served = 0
         self.headers: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.served += 1
+        await asyncio.sleep(self.delay)
         if request.headers.get("upgrade", "").lower() == "websocket":
             return await self._websocket(request)
         body = {

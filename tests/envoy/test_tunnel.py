@@ -1,58 +1,197 @@
 """Through a gateway: the server sees the client itself, and a gateway carries nothing that is not exported."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
 
 import aiohttp
 import pytest
 import pytest_asyncio
-from apps import Echo, echo
-from harness import Mesh, Pod, mesh
+from apps import Echo, echo, greeter
+from harness import APP_PORT, OPAQUE_PORT, Mesh, Pod, mesh
 from roots import Authority
 
 from isthmus import names
+from isthmus.mesh.model import Address, Endpoint, Identity
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
 
 @dataclass
-class East:
+class Linked:
     """A client in west; a gateway and a server in east, under another root."""
 
     mesh: Mesh
-    vips: list[str]
+    root: Authority
     client: Pod
     gateway: Pod
     server: Pod
     app: Echo
-    root: Authority
+    session: aiohttp.ClientSession
+    vips: list[str]
+
+    def vip(self, *groups: tuple[Endpoint, ...], port: int = 80, server_name: str = "") -> str:
+        vip = self.vips.pop()
+        self.mesh.route(self.client, vip, *groups, port=port, target_cluster="east", server_name=server_name)
+        return vip
+
+    async def get(
+        self, *groups: tuple[Endpoint, ...], server_name: str = "", path: str = "/"
+    ) -> aiohttp.ClientResponse:
+        reply = await self.session.get(f"http://{self.vip(*groups, server_name=server_name)}{path}")
+        await reply.read()
+        return reply
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def east(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[East]:
-    async with mesh(tmp_path_factory.mktemp("tunnel")) as running:
+async def linked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Linked]:
+    async with mesh(tmp_path_factory.mktemp("tunnel")) as running, aiohttp.ClientSession() as session:
         root = Authority("east.test")
-        vips = [running.new_address() for _ in range(4)]
+        vips = [running.new_address() for _ in range(24)]
         running.trust(running.authority.bundle, root.bundle, name=names.TRUST_OUTBOUND_SECRET)
         running.trust(running.authority.bundle, root.bundle, name=names.TRUST_INBOUND_SECRET)
         client, gateway, server = await asyncio.gather(
-            running.pod("client", vips=tuple(vips)),
+            running.pod("client", vips=(*vips, f"{vips[0]}:{OPAQUE_PORT}")),
             running.pod("gateway", role="gateway", authority=root, identity=root.identity("gateway")),
             running.pod("server", authority=root, identity=root.identity("server")),
         )
         running.gateway(client, "east", gateway)
         running.export(gateway, server.endpoint().address)
         async with echo(server) as app:
-            yield East(running, vips, client, gateway, server, app, root)
+            yield Linked(running, root, client, gateway, server, app, session, vips)
 
 
-async def test_the_server_sees_the_client_itself(east: East) -> None:
-    east.mesh.route(east.client, east.vips[0], (east.server.endpoint(gateway="east"),), target_cluster="east")
-    async with aiohttp.ClientSession() as session, session.get(f"http://{east.vips[0]}/") as reply:
-        print(reply.status, dict(reply.headers), await reply.text(), east.mesh.ads.asked)
-        assert reply.status == 200
-        heard = await reply.json()
-    assert heard["headers"][names.CLIENT_ID_HEADER] == east.client.identity.spiffe_id
-    assert ("client", "gateway/east") in east.mesh.ads.asked
-    assert ("gateway", f"export/{east.server.endpoint().address}") in east.mesh.ads.asked
+async def test_the_server_sees_the_client_itself(linked: Linked) -> None:
+    reply = await linked.get((linked.server.endpoint(gateway="east"),))
+    assert reply.status == 200
+    assert (await reply.json())["headers"][names.CLIENT_ID_HEADER] == linked.client.identity.spiffe_id
+    assert ("client", "gateway/east") in linked.mesh.ads.asked
+    assert ("gateway", f"export/{linked.server.endpoint().address}") in linked.mesh.ads.asked
+
+
+async def test_a_database_behind_a_gateway_may_speak_first(linked: Linked) -> None:
+    database = await linked.mesh.pod("database", authority=linked.root, identity=linked.root.identity("database"))
+    linked.mesh.export(linked.gateway, database.endpoint(port=OPAQUE_PORT).address)
+    vip = linked.vips[0]
+    linked.mesh.route(linked.client, vip, (database.endpoint(port=OPAQUE_PORT, gateway="east"),), port=OPAQUE_PORT)
+    async with greeter(database), asyncio.timeout(2):
+        reader, writer = await asyncio.open_connection(vip, OPAQUE_PORT)
+        assert await reader.readline() == b"hello from database\n"
+        writer.close()
+
+
+async def test_connections_share_the_one_to_the_gateway(linked: Linked) -> None:
+    endpoint = linked.server.endpoint(gateway="east")
+    for _ in range(3):
+        assert (await linked.get((endpoint,))).status == 200
+    assert await linked.mesh.stat(linked.client, "cluster.gateway/east.upstream_cx_total") == 1
+    assert await linked.mesh.stat(linked.client, "cluster.gateway/east.upstream_rq_total") >= 3
+
+
+async def test_a_pod_without_a_proxy_is_reached_through_the_gateway(linked: Linked) -> None:
+    bare = Pod("bare", linked.mesh.new_address(), linked.server.identity, Path())
+    linked.mesh.export(linked.gateway, bare.endpoint().address)
+    async with echo(bare, port=APP_PORT) as other:
+        assert (await linked.get((bare.endpoint(gateway="east", meshed=False),))).status == 200
+    assert other.served == 1
+
+
+@pytest.mark.parametrize(
+    "authority",
+    ["127.0.0.1:22", "outbound/127.0.0.1:80", "export/127.0.0.1:80", "gateway/east", "../127.0.0.1:80", "a.example:80"],
+)
+async def test_a_forged_authority_is_refused_at_once(linked: Linked, authority: str) -> None:
+    host, _, port = authority.rpartition(":")
+    forged = Endpoint(Address(host or authority, int(port) if host else 80), linked.server.identity, gateway="east")
+    for _ in range(2):
+        started = monotonic()
+        assert (await linked.get((forged,))).status == 503
+        assert monotonic() - started < 1
+    asked = [name for node, name in linked.mesh.ads.asked if node == "gateway"]
+    assert all(name.startswith("export/") and name.count("/") == 1 for name in asked)
+
+
+async def test_a_gateway_answers_probes(linked: Linked) -> None:
+    itself = Endpoint(Address(linked.gateway.address, names.GATEWAY_PORT), linked.gateway.identity)
+    assert (await linked.get((itself,), server_name=names.GATEWAY_SNI, path="/ready")).status == 200
+    assert (await linked.get((itself,), server_name=names.GATEWAY_SNI, path="/")).status == 404
+
+
+async def test_a_gateway_that_is_someone_else_gets_nothing(linked: Linked) -> None:
+    linked.mesh.gateway(linked.client, "impostor", linked.gateway, linked.root.identity("expected"))
+    endpoint = linked.server.endpoint(gateway="impostor")
+    before = linked.app.served
+    assert (await linked.get((endpoint,))).status == 503
+    assert linked.app.served == before
+
+
+@pytest.mark.parametrize(
+    ("server_name", "who"),
+    [
+        (names.GATEWAY_SNI, "nobody"),
+        (names.GATEWAY_SNI, "foreign root"),
+        (names.GATEWAY_SNI, "foreign root, our domain"),
+        ("80.web.test.mesh.isthmus.internal", "client"),
+        ("example.com", "client"),
+    ],
+)
+async def test_a_gateway_refuses_strangers(linked: Linked, server_name: str, who: str, tmp_path: Path) -> None:
+    west = linked.mesh.authority
+    credentials = {
+        "client": (west, west.identity("client")),
+        "foreign root": (Authority("foreign.test"), Identity("foreign.test", "test", "client")),
+        "foreign root, our domain": (linked.root, west.identity("client")),
+    }.get(who)
+    assert not await accepted(linked.gateway.address, server_name, credentials, tmp_path)
+
+
+async def test_a_gateway_accepts_the_linked(linked: Linked, tmp_path: Path) -> None:
+    west = linked.mesh.authority
+    who = (west, west.identity("client"))
+    assert await accepted(linked.gateway.address, names.GATEWAY_SNI, who, tmp_path)
+
+
+async def test_an_unlinked_cluster_is_out_at_once_and_a_linked_one_in(linked: Linked, tmp_path: Path) -> None:
+    """Bundles change live: no restart, and no new listener."""
+    west = linked.mesh.authority
+    who = (west, west.identity("client"))
+    updates = "listener_manager.listener_modified"
+    before = await linked.mesh.stat(linked.gateway, updates)
+
+    async def becomes(state: bool) -> None:
+        async with asyncio.timeout(3):
+            while await accepted(linked.gateway.address, names.GATEWAY_SNI, who, tmp_path) is not state:
+                pass
+
+    linked.mesh.trust(linked.root.bundle, name=names.TRUST_INBOUND_SECRET)
+    await becomes(False)
+    linked.mesh.trust(linked.root.bundle, west.bundle, name=names.TRUST_INBOUND_SECRET)
+    await becomes(True)
+    assert await linked.mesh.stat(linked.gateway, updates) == before
+
+
+async def accepted(host: str, server_name: str, who: tuple[Authority, Identity] | None, scratch: Path) -> bool:
+    """Whether the gateway goes on after the handshake: it sends its HTTP/2 settings, or it closes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    if who is not None:
+        authority, identity = who
+        certificate, key = authority.issue(identity)
+        (scratch / "pem").write_text(certificate + key)
+        context.load_cert_chain(scratch / "pem")
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(
+                host, names.GATEWAY_PORT, ssl=context, server_hostname=server_name
+            )
+            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+            answer = await reader.read(9)
+            writer.close()
+            return len(answer) == 9
+    except (ssl.SSLError, ConnectionError):
+        return False

@@ -1,0 +1,124 @@
+"""kill -9 under load: what can be repeated is repeated elsewhere, and nobody notices."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from apps import Echo, echo
+from harness import Mesh, Pod, mesh
+
+from isthmus import names
+
+pytestmark = pytest.mark.envoy
+
+CALLERS = 16
+BEFORE = AFTER = 400
+"""Answers to wait for before and after something is killed."""
+
+
+@dataclass
+class Backend:
+    pod: Pod
+    app: Echo
+    stack: AsyncExitStack
+
+    async def kill_application(self) -> None:
+        await self.stack.aclose()
+
+    async def kill_pod(self) -> None:
+        self.pod.kill()
+        await self.stack.aclose()
+
+
+@dataclass
+class Load:
+    """Callers that ask again as soon as they are answered."""
+
+    url: str
+    method: str = "GET"
+    answers: Counter[str] = None  # type: ignore[assignment]
+
+    async def __aenter__(self) -> "Load":
+        self.answers = Counter()
+        self._tasks = [asyncio.create_task(self._call()) for _ in range(CALLERS)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def more(self, count: int) -> None:
+        goal = self.answers.total() + count
+        async with asyncio.timeout(10):
+            while self.answers.total() < goal:
+                await asyncio.sleep(0.005)
+
+    async def _call(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    async with session.request(self.method, self.url) as reply:
+                        await reply.read()
+                        self.answers[f"{reply.status} {reply.headers.get(names.PROXY_ERROR_HEADER, '')}"] += 1
+                except aiohttp.ClientError as error:
+                    self.answers[repr(error)] += 1
+
+
+@asynccontextmanager
+async def backend(running: Mesh, name: str) -> AsyncIterator[Backend]:
+    pod = await running.pod(name)
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(echo(pod))
+        app.delay = 0.002
+        yield Backend(pod, app, stack)
+
+
+@pytest.mark.parametrize("kill", [Backend.kill_application, Backend.kill_pod], ids=["application", "pod"])
+async def test_one_of_two_is_killed(tmp_path: Path, kill: Callable[[Backend], AsyncIterator[None]]) -> None:
+    async with mesh(tmp_path) as running, backend(running, "a") as first, backend(running, "b") as second:
+        vip = running.new_address()
+        client = await running.pod("client", vips=(vip,))
+        running.route(client, vip, (first.pod.endpoint(), second.pod.endpoint()))
+        async with Load(f"http://{vip}/") as load:
+            await load.more(BEFORE)
+            await kill(first)
+            await load.more(AFTER)
+        assert set(load.answers) == {"200 "}
+        assert first.app.served > BEFORE / 4
+        assert second.app.served > BEFORE / 4 + AFTER / 2
+
+
+async def test_the_standby_behind_a_gateway_takes_over(tmp_path: Path) -> None:
+    async with mesh(tmp_path) as running, backend(running, "local") as local, backend(running, "remote") as remote:
+        vip = running.new_address()
+        client, gateway = await asyncio.gather(
+            running.pod("client", vips=(vip,)), running.pod("gateway", role="gateway")
+        )
+        running.gateway(client, "east", gateway)
+        running.export(gateway, remote.pod.endpoint().address)
+        running.route(client, vip, (local.pod.endpoint(),), (), (remote.pod.endpoint(gateway="east"),))
+        async with Load(f"http://{vip}/") as load:
+            await load.more(BEFORE)
+            assert remote.app.served == 0
+            await local.kill_pod()
+            await load.more(AFTER)
+        assert set(load.answers) == {"200 "}
+        assert remote.app.served >= AFTER - CALLERS
+
+
+async def test_what_reached_nobody_is_repeated_whatever_it_is(tmp_path: Path) -> None:
+    """A POST to a proxy whose application is gone never arrived, so it goes to the next endpoint."""
+    async with mesh(tmp_path) as running, backend(running, "a") as first, backend(running, "b") as second:
+        vip = running.new_address()
+        client = await running.pod("client", vips=(vip,))
+        await first.kill_application()
+        running.route(client, vip, (first.pod.endpoint(), second.pod.endpoint()))
+        async with Load(f"http://{vip}/", method="POST") as load:
+            await load.more(100)
+        assert set(load.answers) == {"200 "}
