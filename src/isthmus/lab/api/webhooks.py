@@ -142,7 +142,7 @@ def _rule_matches(rule: Object, call: Call) -> bool:
 
 
 def _resource_matches(pattern: str, resource: str) -> bool:
-    """`*` is all resources without their subresources, `*/*` with them, `pods/*` all subresources of pods."""
+    """`pods` is pods alone, `pods/*` pods and their subresources, `*` all resources without those, `*/*` with."""
     wanted, _, wanted_sub = pattern.partition("/")
     name, _, sub = resource.partition("/")
     return wanted in ("*", name) and (wanted_sub == sub or wanted_sub == "*")
