@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.kube import api as fake
+from tests.kube.waiting import until
 
 from isthmus.kube import kinds, watch
 from isthmus.kube.client import connect
 from isthmus.kube.meta import key_of
+from isthmus.resources.core import Service
 
 SERVICES = kinds.plain("v1", "Service", "services")
 PATH = "/api/v1/services"
@@ -58,7 +60,7 @@ async def test_what_exists_is_listed_and_changes_follow(api: fake.Api) -> None:
 
 async def test_a_broken_watch_continues_where_it_was_without_a_new_list(api: fake.Api) -> None:
     await api.put(PATH, "a")
-    async with following(api) as (informer, told):
+    async with following(api) as (_, told):
         await heard(told, 1)
         await api.watching.wait()
         await api.cut()
@@ -90,9 +92,7 @@ async def test_last_known_objects_stay_while_the_api_is_away(api: fake.Api) -> N
         await api.watching.wait()
         api.refuse = (503, "ServiceUnavailable", "etcd has no leader")
         await api.cut()
-        async with asyncio.timeout(5):
-            while "etcd has no leader" not in str(informer.error):
-                await asyncio.sleep(0)
+        await until(lambda: "etcd has no leader" in str(informer.error))
         assert set(informer.store) == {("", "a")}
         api.refuse = None
         await api.put(PATH, "b")
@@ -113,13 +113,39 @@ async def test_selectors_go_to_the_server(api: fake.Api) -> None:
     async with connect(fake.kubeconfig(api.url)) as client, asyncio.TaskGroup() as group:
         informer = watch.Informer(client, SERVICES, namespace="shop", labels="app=web", fields="metadata.name=x")
         task = group.create_task(informer.run())
-        async with asyncio.timeout(5):
-            await informer.synced.wait()
-            while len(api.requests) < 2:
-                await asyncio.sleep(0)
+        await until(lambda: len(api.requests) == 2)
+        assert informer.synced.is_set()
         task.cancel()
     for line in api.requests:
         assert line.startswith(
             "GET /api/v1/namespaces/shop/services?labelSelector=app%3Dweb&fieldSelector=metadata.name%3Dx"
         )
     assert "allowWatchBookmarks=true" in api.requests[1]
+
+
+async def test_an_optional_kind_that_does_not_exist_yet_has_no_objects(api: fake.Api) -> None:
+    api.refuse = (404, "NotFound", "the server could not find the requested resource")
+    async with connect(fake.kubeconfig(api.url)) as client, asyncio.TaskGroup() as group:
+        informer = watch.Informer(client, SERVICES, optional=True)
+        task = group.create_task(informer.run())
+        await until(informer.synced.is_set)
+        await api.put(PATH, "a")
+        api.refuse = None
+        await until(lambda: ("", "a") in informer.store)
+        task.cancel()
+
+
+async def test_an_object_that_cannot_be_read_does_not_hide_the_others(
+    api: fake.Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(fake.kubeconfig(api.url)) as client, asyncio.TaskGroup() as group:
+        informer = watch.Informer(client, kinds.Kind("v1", "Service", "services", Service))
+        task = group.create_task(informer.run())
+        await api.put(PATH, "odd", spec={"ports": "not a list"})
+        await api.put(PATH, "good")
+        await until(lambda: ("", "good") in informer.store)
+        await api.put(PATH, "odd", spec={"ports": "still not a list"})
+        await api.put(PATH, "last")
+        await until(lambda: ("", "last") in informer.store)
+        task.cancel()
+    assert "cannot be read" in caplog.text

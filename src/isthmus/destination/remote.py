@@ -41,6 +41,11 @@ class _Cluster:
     kubeconfig: bytes | None = None
     client: Client | None = None
     tasks: dict[RemoteKey, "asyncio.Task[None]"] = field(default_factory=dict)
+    followers: dict[RemoteKey, "_Follower"] = field(default_factory=dict)
+
+    def up(self) -> float:
+        """1 when something is followed, and currently."""
+        return float(any(follower.current for follower in self.followers.values()))
 
 
 class Remotes:
@@ -65,6 +70,7 @@ class Remotes:
         self._clusters: dict[str, _Cluster] = {}
         self._wanted: dict[RemoteKey, float | None] = {}
         """Services to follow; a number is when to stop."""
+        self._retired: list[Client] = []
         self._wake = Signal()
 
     def want(self, key: RemoteKey) -> None:
@@ -92,11 +98,13 @@ class Remotes:
 
     def _adjust(self, group: asyncio.TaskGroup) -> None:
         """Start and stop following so that it matches what is wanted."""
+        while self._retired:
+            group.create_task(self._retired.pop().close())
         now = asyncio.get_running_loop().time()
         for key in [key for key, until in self._wanted.items() if until is not None and until <= now]:
             self._release(key)
         for key in self._wanted:
-            cluster = self._clusters.setdefault(key[0], _Cluster())
+            cluster = self._cluster(key[0])
             if key not in cluster.tasks:
                 cluster.tasks[key] = group.create_task(self._follow(key, cluster.client))
         for name, cluster in self._clusters.items():
@@ -135,16 +143,24 @@ class Remotes:
 
     def _use(self, name: str, kubeconfig: bytes | None) -> None:
         """Follow a cluster with these credentials from now on. What is known of it stays."""
-        cluster = self._clusters.setdefault(name, _Cluster())
+        cluster = self._cluster(name)
         if cluster.kubeconfig == kubeconfig:
             return
         cluster.kubeconfig = kubeconfig
+        if cluster.client is not None:
+            self._retired.append(cluster.client)
         cluster.client = self._connect(name, kubeconfig)
         for task in cluster.tasks.values():
             task.cancel()
         cluster.tasks.clear()
-        metrics.REMOTE_UP.labels(name).set(0)
         self._wake.set()
+
+    def _cluster(self, name: str) -> _Cluster:
+        cluster = self._clusters.get(name)
+        if cluster is None:
+            cluster = self._clusters[name] = _Cluster()
+            metrics.REMOTE_UP.labels(name).set_function(cluster.up)
+        return cluster
 
     def _connect(self, name: str, kubeconfig: bytes | None) -> Client | None:
         if kubeconfig is None:
@@ -160,8 +176,15 @@ class Remotes:
     async def _follow(self, key: RemoteKey, client: Client | None) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._first_answer(key))
-            if client is not None:
-                await _Follower(client, key, self._publish).run()
+            if client is None:
+                return
+            followers = self._clusters[key[0]].followers
+            follower = followers[key] = _Follower(client, key, self._publish)
+            try:
+                await follower.run()
+            finally:
+                if followers.get(key) is follower:
+                    del followers[key]
 
     async def _first_answer(self, key: RemoteKey) -> None:
         await asyncio.sleep(self._first_answer_seconds)
@@ -190,11 +213,14 @@ class _Follower:
         self._changed = Signal()
         self._slices.on_change(self._changed.set)
 
+    @property
+    def current(self) -> bool:
+        return self._slices.synced.is_set() and self._slices.error is None
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._slices.run())
             await self._slices.synced.wait()
-            metrics.REMOTE_UP.labels(self._cluster).set(1)
             while True:
                 await self._update()
                 await self._changed.wait()

@@ -123,7 +123,8 @@ class Client(_Connection):
         """The list in parts, each with the resource version that the whole was read at."""
         continue_ = ""
         while True:
-            page = await self.call(requests.list_page(kind, namespace, labels, fields, continue_))
+            request = requests.list_page(kind, namespace, labels, fields, continue_)
+            page = requests.decode_page(request, kind, *await self._exchange(request), self.server)
             yield page
             if not (continue_ := page.metadata.continue_):
                 return
@@ -173,11 +174,14 @@ class Client(_Connection):
 
     async def call(self, request: Request[A]) -> A:
         """Any request, for what has no verb of its own here."""
+        return requests.decode(request, *await self._exchange(request), self.server)
+
+    async def _exchange(self, request: Request[Any]) -> tuple[int, bytes]:
         try:
             answer = await self._http.request(request.method, request.path, **self._arguments(request))
         except _NETWORK_ERRORS as error:
             raise self.unreachable(request.about, error) from error
-        return requests.decode(request, answer.status_code, answer.content, self.server)
+        return answer.status_code, answer.content
 
     async def raw(self, method: str, path: str, **arguments: Any) -> bytes:
         """The body of any answer, undecoded: logs, service proxies, metrics."""

@@ -34,8 +34,21 @@ def load(source: Source, context: str | None) -> SingleConfig:
         ) from error
     if config is None:
         raise errors.ConfigError("The kubeconfig has no current context; name one with --context.")
+    if isinstance(source, bytes):
+        _refuse_local(config)
     # An absent user means an anonymous one; the library wants an object.
     return config._replace(user=config.user or User())
+
+
+def _refuse_local(config: SingleConfig) -> None:
+    """A kubeconfig that came from elsewhere must not make this process run programs or read files."""
+    user = config.user or User()
+    files = (user.token_file, user.client_cert, user.client_key, config.cluster.certificate_auth)
+    if user.exec or any(files):
+        raise errors.ConfigError(
+            "The kubeconfig refers to programs or files, which a kubeconfig in a Secret may not; "
+            "make it self-contained, as `kubectl config view --flatten` does."
+        )
 
 
 def _kubeconfig(source: Source, context: str | None) -> KubeConfig:

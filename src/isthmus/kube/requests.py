@@ -1,5 +1,7 @@
 """Calls as values: what is sent and how the answer is read. Both clients share them; nothing here does I/O."""
 
+import dataclasses
+import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +21,8 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 PAGE: Final = 500
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,29 @@ def decoder(kind: type[A]) -> msgspec.json.Decoder[A]:
 @cache
 def page_of(kind: Kind[T]) -> type[Page[T]]:
     return Page[kind.decode_as]  # type: ignore[name-defined]
+
+
+def decode_page(request: Request[Page[T]], kind: Kind[T], code: int, body: bytes, server: str) -> Page[T]:
+    """A part of a list; an object that cannot be read is left out and told about, so that it hides no other."""
+    try:
+        return decode(request, code, body, server)
+    except errors.ApiError:
+        if code >= 400:
+            raise
+    raw = decode(_undecoded(request), code, body, server)
+    return Page([item for item in (_item(kind, each) for each in raw.items or ()) if item is not None], raw.metadata)
+
+
+def _item(kind: Kind[T], raw: msgspec.Raw) -> T | None:
+    try:
+        return decoder(kind.decode_as).decode(raw)
+    except msgspec.DecodeError as error:
+        log.warning("skipped an object of %s that cannot be read: %s", kind.describe(), error)
+        return None
+
+
+def _undecoded(request: Request[Any]) -> Request[Page[msgspec.Raw]]:
+    return dataclasses.replace(request, answer=Page[msgspec.Raw])
 
 
 def get(kind: Kind[T], name: str, namespace: str | None, subresource: str | None = None) -> Request[T]:
@@ -136,11 +163,10 @@ def decode(request: Request[A], code: int, body: bytes, server: str) -> A:
     if code >= 400:
         raise failure(request, code, body, server)
     try:
-        answer: A = decoder(request.answer).decode(body)
+        return decoder(request.answer).decode(body)
     except msgspec.DecodeError as error:
         sentence = f"{server} sent an answer about {request.about} that cannot be read: {error}"
         raise errors.ApiError(sentence, code=code) from error
-    return answer
 
 
 def failure(request: Request[Any], code: int, body: bytes, server: str) -> errors.ApiError:

@@ -1,0 +1,110 @@
+"""A proxy connects over mutual TLS and is told what it asks for, when it changes, and nothing that is not its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from envoy.config.endpoint.v3 import endpoint_pb2
+from tests.destination.harness import AdsClient, connected, leaf, shown
+from tests.mesh import objects as make
+
+from isthmus.destination import server, wire
+from isthmus.destination.world import World
+from isthmus.kube import pki
+
+NODE = "client.shop"
+NAME = "outbound/10.96.0.5:80"
+ROOT = pki.make_root("root")
+OWN = leaf(ROOT, f"spiffe://{make.DOMAIN}/ns/linkerd/sa/linkerd-destination")
+CLIENT = leaf(ROOT, f"spiffe://{make.DOMAIN}/ns/shop/sa/client")
+
+
+@pytest.fixture
+def world() -> World:
+    state = make.state()
+    make.put(state, make.pod("client", "10.244.0.2", account="client"), make.pod("web-1", "10.244.0.7", account="web"))
+    make.put(state, make.service("web", "10.96.0.5", 80))
+    make.put(state, make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1")))
+    state.take_changed()
+    return World(state)
+
+
+@asynccontextmanager
+async def stream(world: World, pair: pki.KeyPair = CLIENT, node: str = NODE) -> AsyncIterator[AdsClient]:
+    async with (
+        server.serving(world, "127.0.0.1:0", server.credentials(lambda: shown(OWN, ROOT))) as port,
+        connected(port, ROOT, pair, node) as client,
+    ):
+        yield client
+
+
+def addresses(response: object) -> list[str]:
+    (resource,) = response.resources  # type: ignore[attr-defined]
+    assignment = endpoint_pb2.ClusterLoadAssignment.FromString(resource.resource.value)
+    return [
+        each.endpoint.address.socket_address.address for group in assignment.endpoints for each in group.lb_endpoints
+    ]
+
+
+async def test_a_destination_is_a_cluster_and_its_endpoints(world: World) -> None:
+    async with stream(world) as client:
+        await client.send(wire.CLUSTER, NAME)
+        cluster = await client.receive()
+        assert [each.name for each in cluster.resources] == [NAME]
+        await client.acknowledge(cluster)
+        await client.send(wire.ENDPOINTS, NAME)
+        assert addresses(await client.receive()) == ["10.244.0.7"]
+
+
+async def test_a_changed_endpoint_is_pushed(world: World) -> None:
+    async with stream(world) as client:
+        await client.send(wire.ENDPOINTS, NAME)
+        await client.acknowledge(await client.receive())
+        old = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1"))
+        new = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1"), make.endpoint("10.244.0.8"))
+        world.state.set_slice(old, new)
+        world.touched()
+        assert addresses(await client.receive()) == ["10.244.0.7", "10.244.0.8"]
+
+
+async def test_an_unknown_name_is_removed_at_once_and_again_when_asked_again(world: World) -> None:
+    async with stream(world) as client:
+        for _ in range(2):
+            await client.send(wire.CLUSTER, "outbound/8.8.8.8:53")
+            response = await client.receive()
+            assert (list(response.removed_resources), list(response.resources)) == (["outbound/8.8.8.8:53"], [])
+
+
+async def test_listeners_come_without_being_named(world: World) -> None:
+    async with stream(world) as client:
+        await client.send(wire.LISTENER)
+        response = await client.receive()
+        assert sorted(each.name for each in response.resources) == ["inbound", "outbound", "tunnel"]
+
+
+async def test_a_certificate_of_another_pod_is_denied(world: World) -> None:
+    async with stream(world, node="web-1.shop") as client:
+        await client.send(wire.LISTENER)
+        code, detail = await client.failure()
+        assert code is grpc.StatusCode.PERMISSION_DENIED
+        assert "pod shop/web-1 is" in detail
+        assert "/sa/client" in detail
+
+
+async def test_a_certificate_of_a_foreign_root_does_not_connect(world: World) -> None:
+    foreign = pki.make_root("foreign")
+    intruder = leaf(foreign, f"spiffe://{make.DOMAIN}/ns/shop/sa/client")
+    async with stream(world, pair=intruder) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.send(wire.LISTENER)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_what_nobody_listens_to_is_forgotten(world: World) -> None:
+    async with stream(world) as client:
+        await client.send(wire.CLUSTER, NAME)
+        await client.acknowledge(await client.receive(), resource_names_unsubscribe=[NAME])
+        await client.send(wire.CLUSTER, "outbound/8.8.8.8:1")
+        await client.receive()
+        assert len(world) == 1
