@@ -9,8 +9,9 @@ import os
 import time
 from typing import Any, Final
 
-from isthmus.envoy.bootstrap import WORKLOAD_FILE, workload_secret
+from isthmus.envoy.bootstrap import WORKLOAD_FILE, bootstrap, workload_secret
 from isthmus.proxy import programs
+from isthmus.proxy.issued import Issued, refused
 from isthmus.proxy.settings import Settings
 
 TRUST_ANCHORS_FILE: Final = "trust-anchors.pem"
@@ -40,15 +41,12 @@ class NotIssuedError(Exception):
     """No certificate this time; the message is a sentence for the log."""
 
 
-class Issued:
-    """A certificate that Envoy can use from now on."""
-
-    __slots__ = ("expires_at", "issued_at", "trust_anchors")
-
-    def __init__(self, *, issued_at: float, expires_at: float, trust_anchors: str) -> None:
-        self.issued_at = issued_at
-        self.expires_at = expires_at
-        self.trust_anchors = trust_anchors
+def attempt(settings: Settings, trust_anchors: str) -> bytes:
+    """`obtain`, with its outcome in bytes for the agent."""
+    try:
+        return obtain(settings, trust_anchors).encode()
+    except NotIssuedError as error:
+        return refused(str(error))
 
 
 def obtain(settings: Settings, trust_anchors: str) -> Issued:
@@ -63,12 +61,28 @@ def obtain(settings: Settings, trust_anchors: str) -> Issued:
             issued_at=time.time(), expires_at=_expiry(answer), trust_anchors=answer["trust_anchors"] or trust_anchors
         )
         write(f"{directory}/{TRUST_ANCHORS_FILE}", issued.trust_anchors, mode=0o644)
+        write(settings.bootstrap_file, json.dumps(envoy_configuration(settings)), mode=0o644)
         write(f"{directory}/{WORKLOAD_FILE}", json.dumps(workload_secret(answer["certificate"], key)), mode=0o600)
     except programs.ProgramError as error:
         raise NotIssuedError(f"{_identity(settings)} gave no certificate: {error}") from error
     except OSError as error:
         raise NotIssuedError(f"{error.filename or directory} cannot be used: {error.strerror}") from error
     return issued
+
+
+def envoy_configuration(settings: Settings) -> dict[str, Any]:
+    """What Envoy is started with in this pod."""
+    return bootstrap(
+        node_id=f"{settings.pod}.{settings.namespace}",
+        cluster_domain=settings.cluster_domain,
+        destination_host=settings.destination[0],
+        destination_port=settings.destination[1],
+        destination_spiffe_id=settings.destination_spiffe_id,
+        trust_domain=settings.trust_domain,
+        trust_anchors_file=f"{settings.identity_dir}/{TRUST_ANCHORS_FILE}",
+        certificate_dir=settings.identity_dir,
+        admin_port=settings.envoy_admin_port,
+    )
 
 
 def make_request(settings: Settings) -> tuple[str, str]:

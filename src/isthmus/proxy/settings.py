@@ -66,6 +66,10 @@ class Settings:
         self.envoy_admin_port = names.ENVOY_ADMIN_PORT
 
     @property
+    def bootstrap_file(self) -> str:
+        return f"{self.identity_dir}/envoy.json"
+
+    @property
     def spiffe_id(self) -> str:
         return names.spiffe_id(self.trust_domain, self.namespace, self.service_account)
 
