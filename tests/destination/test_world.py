@@ -1,0 +1,142 @@
+"""Work follows use: a change reaches whom it concerns, and costs nothing elsewhere."""
+
+import pytest
+from tests.mesh import objects as make
+
+from isthmus import names
+from isthmus.destination import wire
+from isthmus.destination.session import MISSING, PENDING
+from isthmus.destination.wire import Served
+from isthmus.destination.world import Proxy, World
+from isthmus.mesh.state import Remote, RemoteKey
+
+WEB = "outbound/10.96.0.5:80"
+API = "outbound/10.96.0.6:80"
+MIRROR = "outbound/10.96.0.9:80"
+
+
+class Remotes:
+    """Which remote services are wanted."""
+
+    def __init__(self) -> None:
+        self.wanted: set[RemoteKey] = set()
+
+
+@pytest.fixture
+def remotes() -> Remotes:
+    return Remotes()
+
+
+@pytest.fixture
+def world(remotes: Remotes) -> World:
+    state = make.state()
+    gateway = make.pod("gw", "10.244.0.4", namespace="linkerd-multicluster", annotations={
+        names.ENABLE_GATEWAY_ANNOTATION: "true"
+    })  # fmt: skip
+    make.put(state, make.pod("client", "10.244.0.2"), make.pod("web-1", "10.244.0.7"), gateway)
+    make.put(state, make.service("web", "10.96.0.5", 80, annotations={names.EXPORTED: "true"}))
+    make.put(state, make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1")))
+    make.put(state, make.service("api", "10.96.0.6", 80), make.link("east"))
+    metadata = make.mirror_metadata("east", "web.shop.svc.cluster.local")
+    make.put(state, make.service("web-east", "10.96.0.9", 80, **metadata))
+    state.take_changed()
+    return World(state, remote_wanted=remotes.wanted.add, remote_unwanted=remotes.wanted.discard)
+
+
+class Listener:
+    """A proxy and what it was woken for."""
+
+    def __init__(self, world: World, name: str = "client", namespace: str = "shop") -> None:
+        self.proxy: Proxy = world.proxy((namespace, name), lambda: None)
+
+    def heard(self) -> set[str]:
+        return {name for _, name in self.proxy.take()}
+
+    def clusters(self, *subscribe: str) -> "Listener":
+        for name in subscribe:
+            self.proxy.subscribe(wire.CLUSTER, name)
+            self.proxy.subscribe(wire.ENDPOINTS, name)
+        return self
+
+
+def grow(world: World) -> None:
+    old = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1"))
+    new = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1"), make.endpoint("10.244.0.8"))
+    world.state.set_slice(old, new)
+    world.flush()
+
+
+def test_an_endpoint_change_wakes_those_who_use_the_service(world: World) -> None:
+    user, other = Listener(world).clusters(WEB), Listener(world).clusters(API)
+    grow(world)
+    assert user.heard() == {WEB}
+    assert other.heard() == set()
+
+
+def test_a_change_of_what_nobody_uses_is_no_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    Listener(world).clusters(API)
+    asked: list[object] = []
+    monkeypatch.setattr(world, "_ask", asked.append)
+    grow(world)
+    assert asked == []
+
+
+def test_bytes_are_shared_between_proxies(world: World) -> None:
+    one, two = Listener(world).clusters(WEB), Listener(world, "web-1").clusters(WEB)
+    first, second = one.proxy.answer(wire.CLUSTER, WEB), two.proxy.answer(wire.CLUSTER, WEB)
+    assert isinstance(first, Served)
+    assert first is second
+
+
+def test_a_mirror_is_wanted_as_long_as_somebody_listens(world: World, remotes: Remotes) -> None:
+    listener = Listener(world).clusters(MIRROR)
+    assert remotes.wanted == {("east", "shop", "web")}
+    assert listener.proxy.answer(wire.CLUSTER, MIRROR) is PENDING
+    world.state.set_remote(("east", "shop", "web"), Remote())
+    world.flush()
+    assert listener.heard() == {MIRROR}
+    assert isinstance(listener.proxy.answer(wire.CLUSTER, MIRROR), Served)
+    listener.proxy.unsubscribe(wire.CLUSTER, MIRROR)
+    listener.proxy.unsubscribe(wire.ENDPOINTS, MIRROR)
+    assert remotes.wanted == set()
+
+
+def test_exports_are_for_gateways_only(world: World) -> None:
+    name = "export/10.244.0.7:8080"
+    client, gateway = Listener(world), Listener(world, "gw", "linkerd-multicluster")
+    for listener in (client, gateway):
+        listener.proxy.subscribe(wire.CLUSTER, name)
+    assert client.proxy.answer(wire.CLUSTER, name) is MISSING
+    assert isinstance(gateway.proxy.answer(wire.CLUSTER, name), Served)
+
+
+def test_a_service_that_is_no_longer_exported_is_taken_from_the_gateway(world: World) -> None:
+    name = "export/10.244.0.7:8080"
+    gateway = Listener(world, "gw", "linkerd-multicluster")
+    gateway.proxy.subscribe(wire.CLUSTER, name)
+    exported = make.service("web", "10.96.0.5", 80, annotations={names.EXPORTED: "true"})
+    world.state.set_service(exported, make.service("web", "10.96.0.5", 80))
+    world.flush()
+    assert gateway.heard() == {name}
+    assert gateway.proxy.answer(wire.CLUSTER, name) is MISSING
+
+
+def test_a_proxy_keeps_its_listeners_while_its_pod_ends(world: World) -> None:
+    listener = Listener(world)
+    listener.proxy.subscribe(wire.LISTENER, "outbound")
+    before = listener.proxy.answer(wire.LISTENER, "outbound")
+    world.state.set_workload(world.state.workload(("shop", "client")), None)
+    world.flush()
+    assert isinstance(before, Served)
+    assert listener.proxy.answer(wire.LISTENER, "outbound") is before
+
+
+def test_nothing_is_left_of_proxies_that_went(world: World) -> None:
+    listener = Listener(world).clusters(WEB, API, MIRROR)
+    listener.proxy.subscribe(wire.SECRET, names.TRUST_OUTBOUND_SECRET)
+    for name in (WEB, API, MIRROR):
+        listener.proxy.unsubscribe(wire.CLUSTER, name)
+        listener.proxy.unsubscribe(wire.ENDPOINTS, name)
+    listener.proxy.unsubscribe(wire.SECRET, names.TRUST_OUTBOUND_SECRET)
+    assert len(world) == 0
+    assert world._dependents == {}

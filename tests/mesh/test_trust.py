@@ -1,0 +1,77 @@
+"""Whom proxies believe."""
+
+from tests.mesh import objects as make
+
+from isthmus.mesh import proxies, trust
+from isthmus.mesh.model import TrustBundle
+
+OWN = TrustBundle(make.DOMAIN, "own roots")
+
+
+def usable(text: str) -> str | None:
+    return text if "roots" in text else None
+
+
+def test_servers_are_vouched_for_by_this_cluster_and_those_it_links_to() -> None:
+    state = make.state()
+    make.put(state, make.link("east"), make.link("north", trust_domain="z"))
+    assert trust.outbound(state, usable).bundles == (
+        OWN,
+        TrustBundle("root-2.cluster.local", "roots of east"),
+        TrustBundle("z", "roots of north"),
+    )
+
+
+def test_clients_of_other_clusters_are_believed_only_where_they_may_come() -> None:
+    state = make.state()
+    make.put(state, make.federated("west", "roots of west"))
+    assert trust.inbound(state, usable, exposed=False).bundles == (OWN,)
+    assert trust.inbound(state, usable, exposed=True).bundles == (OWN, TrustBundle("west", "roots of west"))
+
+
+def test_nobody_else_speaks_for_this_clusters_domain() -> None:
+    state = make.state()
+    make.put(state, make.federated(make.DOMAIN, "forged roots"), make.link("east", trust_domain=make.DOMAIN))
+    assert trust.inbound(state, usable, exposed=True).bundles == (OWN,)
+    assert trust.outbound(state, usable).bundles == (OWN,)
+
+
+def test_nobody_else_speaks_for_it_even_while_its_own_roots_cannot_be_read() -> None:
+    state = make.state()
+    state.set_roots("unreadable")
+    make.put(state, make.federated(make.DOMAIN, "forged roots"))
+    assert trust.inbound(state, usable, exposed=True).bundles == ()
+
+
+def test_the_older_claim_of_a_domain_counts() -> None:
+    state = make.state()
+    make.put(
+        state,
+        make.federated("west", "late roots", created="2026-02-01T00:00:00Z", name="late"),
+        make.federated("west", "early roots", created="2026-01-01T00:00:00Z", name="zz-early"),
+    )
+    assert TrustBundle("west", "early roots") in trust.inbound(state, usable, exposed=True).bundles
+
+
+def test_one_unreadable_bundle_does_not_take_the_others_with_it() -> None:
+    state = make.state()
+    make.put(state, make.link("east", targetTrustBundle="garbage"), make.link("north", trust_domain="z"))
+    assert [each.trust_domain for each in trust.outbound(state, usable).bundles] == [make.DOMAIN, "z"]
+
+
+def test_what_the_target_says_now_counts_before_what_it_said_when_linked() -> None:
+    state = make.state()
+    link = make.link_json("east") | {"status": {"trustDomain": "new", "trustBundle": "new roots"}}
+    make.put(state, make.msgspec.convert(link, make.Link))
+    assert TrustBundle("new", "new roots") in trust.outbound(state, usable).bundles
+
+
+def test_a_certificate_speaks_for_its_own_pod_only() -> None:
+    state = make.state()
+    make.put(state, make.pod("web.1", "10.244.0.7", account="web"))
+    web = f"spiffe://{make.DOMAIN}/ns/shop/sa/web"
+    assert proxies.refusal(state, "web.1.shop", [web]) is None
+    assert "is " + web in str(proxies.refusal(state, "web.1.shop", ["spiffe://other/ns/shop/sa/web"]))
+    assert "nobody" in str(proxies.refusal(state, "web.1.shop", []))
+    assert "no meshed pod shop/ghost" in str(proxies.refusal(state, "ghost.shop", [web]))
+    assert "is not <pod>.<namespace>" in str(proxies.refusal(state, "web", [web]))
