@@ -1,11 +1,15 @@
 """The real kubectl, through an API server with everything closed, to processes: exec, attach, logs and forwards."""
 
 import asyncio
+import fcntl
 import os
+import pty
 import re
 import shutil
 import socket
+import struct
 import sys
+import termios
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +30,7 @@ from isthmus.lab.api.streaming import NodeStreaming
 from isthmus.lab.api.tokens import Tokens
 from isthmus.lab.node import channels, streams
 
-KUBECTL = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or "kubectl"
+KUBECTL = os.environ.get("KUBECTL") or shutil.which("kubectl", path=str(Path(sys.executable).parent)) or "kubectl"
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -52,11 +56,10 @@ class Cluster:
         assert child.returncode is not None
         return child.returncode, out.decode(), err.decode()
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
+    async def start(self, *arguments: str, terminal: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
         environment = os.environ | {"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.kubeconfig.parent)}
         return await asyncio.create_subprocess_exec(
-            KUBECTL, *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+            KUBECTL, *arguments, stdin=terminal, stdout=terminal, stderr=terminal, env=environment
         )
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +128,20 @@ async def test_exec_into_a_container_that_is_not_there(cluster: Cluster) -> None
 async def test_attach(cluster: Cluster) -> None:
     code, out, _ = await cluster.kubectl("attach", "-i", "pod", stdin=b"hello\n")
     assert (code, out) == (0, "hello\n")
+
+
+async def test_exec_on_a_terminal_of_the_users_size(cluster: Cluster) -> None:
+    near, far = pty.openpty()
+    fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 123, 0, 0))
+    # The size follows the start of the program, which therefore waits until it has one.
+    script = "until [ \"$(stty size)\" = '45 123' ]; do :; done; tty -s && stty size"
+    child = await cluster.start("exec", "-it", "pod", "--", "sh", "-c", script, terminal=far)
+    try:
+        assert await asyncio.wait_for(child.wait(), 20) == 0
+        assert os.read(near, 1000) == b"45 123\r\n"
+    finally:
+        os.close(near)
+        os.close(far)
 
 
 async def test_logs(cluster: Cluster, containers: Any) -> None:

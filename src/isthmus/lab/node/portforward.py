@@ -36,6 +36,9 @@ class _Tunnel:
         """Queue for the pod. A full queue holds up the whole websocket, but not after the connection is gone."""
         if self.over.is_set():
             return
+        if not self.inbox.full():
+            self.inbox.put_nowait(data)
+            return
         adding = asyncio.ensure_future(self.inbox.put(data))
         ending = asyncio.ensure_future(self.over.wait())
         try:
