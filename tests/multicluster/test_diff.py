@@ -37,9 +37,7 @@ GATEWAYS = st.one_of(st.none(), st.builds(gateway, st.sampled_from(["1.1.1.1", "
 
 
 def plan(target: str, exports: list[Export], way: Any, local: Store) -> Plan:
-    return mirrors.plan(
-        link(target), exports, gateway=way, local=local, namespaces={"default", "linkerd-multicluster"}
-    )
+    return mirrors.plan(link(target), exports, gateway=way, local=local, namespaces={"default", "linkerd-multicluster"})
 
 
 @st.composite

@@ -11,6 +11,7 @@ from isthmus.kube import admin, logs
 from isthmus.kube.client import connect
 from isthmus.kube.leader import Election
 from isthmus.kube.process import until_terminated
+from isthmus.multicluster import prober
 from isthmus.multicluster.controller import Controller
 from isthmus.multicluster.metrics import Metrics
 
@@ -34,7 +35,7 @@ async def run(options: argparse.Namespace) -> None:
             client,
             namespace=options.namespace,
             linkerd_namespace=options.linkerd_namespace,
-            cluster_domain=options.cluster_domain,
+            probe_url=lambda link: prober.url(link, options.cluster_domain),
             metrics=Metrics(),
         )
         election = Election(client, names.MULTICLUSTER_CONTROLLER, namespace=options.namespace, identity=identity)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,11 +44,17 @@ class Controller:
     """`run` follows the cluster until cancelled; call it while leading."""
 
     def __init__(
-        self, client: Client, *, namespace: str, linkerd_namespace: str, cluster_domain: str, metrics: Metrics
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        linkerd_namespace: str,
+        probe_url: Callable[[Link], str],
+        metrics: Metrics,
     ) -> None:
         self.local = Local(client, namespace=namespace, linkerd_namespace=linkerd_namespace)
         self._client = client
-        self._cluster_domain = cluster_domain
+        self._probe_url = probe_url
         self._metrics = metrics
         self._recorder = Recorder(client, names.MULTICLUSTER_CONTROLLER)
         self._links_changed = Signal()
@@ -133,7 +139,7 @@ class Controller:
             self.local,
             recorder=self._recorder,
             metrics=self._metrics,
-            cluster_domain=self._cluster_domain,
+            probe_url=self._probe_url(link),
         )
         self._workers[link.key] = worker
         await worker.run()

@@ -8,7 +8,8 @@ from typing import Final
 
 import aiohttp
 
-from isthmus.multicluster.links import Probe
+from isthmus import names
+from isthmus.multicluster.links import Link, Probe
 from isthmus.multicluster.liveness import Liveness
 
 JITTER: Final = 0.1
@@ -18,7 +19,13 @@ class ProbeFailed(Exception):
     """No answer, or another one than 200; the text says which."""
 
 
-async def ask(url: str, timeout: float) -> float:
+def url(link: Link, cluster_domain: str) -> str:
+    """Where a Link's probes go: the probe Service, which this pod's proxy leads to the gateway itself."""
+    host = f"{names.PROBE_SERVICE_PREFIX}{link.target}.{link.namespace}.svc.{cluster_domain}"
+    return f"http://{host}:{link.probe.port}{link.probe.path}"
+
+
+async def ask(where: str, timeout: float) -> float:
     """The milliseconds that one probe took; raises `ProbeFailed`.
 
     Each probe opens its own connection, so that it measures the gateway and not a connection that happens to be open.
@@ -28,7 +35,7 @@ async def ask(url: str, timeout: float) -> float:
         async with (
             asyncio.timeout(timeout),
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
-            session.get(url, allow_redirects=False) as answer,
+            session.get(where, allow_redirects=False) as answer,
         ):
             await answer.read()
             status = answer.status
@@ -42,11 +49,11 @@ async def ask(url: str, timeout: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-async def probe(url: str, spec: Probe, liveness: Liveness, *, told: Callable[[Liveness, bool], None]) -> None:
+async def probe(where: str, spec: Probe, liveness: Liveness, *, told: Callable[[Liveness, bool], None]) -> None:
     """Probe until cancelled; `told` gets the new state and whether the probe was answered."""
     while True:
         try:
-            liveness = liveness.answered(await ask(url, spec.timeout))
+            liveness = liveness.answered(await ask(where, spec.timeout))
             told(liveness, True)
         except ProbeFailed as failure:
             liveness = liveness.failed(str(failure), spec.threshold)

@@ -47,7 +47,7 @@ class Worker:
         *,
         recorder: Recorder,
         metrics: Metrics,
-        cluster_domain: str,
+        probe_url: str,
     ) -> None:
         self.link = link
         self._local = local
@@ -68,10 +68,7 @@ class Worker:
         self._status: dict[str, Any] = dict(raw.get("status") or {})
         self._liveness = Liveness("Down" if self._status.get("alive") == "False" else "Probing")
         self._latency: tuple[float, float | None] = (0.0, None)
-        self._probe_url = (
-            f"http://{names.PROBE_SERVICE_PREFIX}{link.target}.{link.namespace}.svc.{cluster_domain}"
-            f":{link.probe.port}{link.probe.path}"
-        )
+        self._probe_url = probe_url
 
     def wake(self) -> None:
         """Something of this cluster changed that may concern the Link."""

@@ -78,7 +78,7 @@ class Handlers:
             parts.authorizer,
             user=user,
             verb=verb,
-            where=where,
+            where=requests.authorized_address(request, where),
             path=request.path,
         )
         info = parts.registry.find(where.group, where.version, where.resource)

@@ -1,7 +1,7 @@
 """What a request asks for, read from its path, query and headers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -157,3 +157,14 @@ def discovery_version(request: web.Request) -> str:
         if named.get("as") == "APIGroupDiscoveryList" and named.get("v") in ("v2", "v2beta1"):
             return named["v"]
     return ""
+
+
+def authorized_address(request: web.Request, where: Address) -> Address:
+    """What a request is authorized for: a list or watch of one name needs no more than that name.
+
+    Kubernetes takes it from the field selector, so that roles with `resourceNames` can grant watching.
+    """
+    field, _, name = request.query.get("fieldSelector", "").partition("=")
+    if where.name or field != "metadata.name" or "," in name:
+        return where
+    return replace(where, name=name.removeprefix("="))
