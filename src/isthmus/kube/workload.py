@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import aiohttp
+import httpx2
 import msgspec
 
 from isthmus import names
@@ -134,7 +134,7 @@ class WorkloadCertificate:
             raise NotIssuedError(f"the identity service sent an answer that cannot be read: {error}") from error
         except TimeoutError as error:
             raise NotIssuedError(f"the identity service did not answer within {REQUEST_SECONDS:.0f} s") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (httpx2.HTTPError, OSError) as error:
             raise NotIssuedError(f"the identity service cannot be asked: {error}") from error
         return Credentials(
             key_pem=pki.key_pem(key),
@@ -145,10 +145,10 @@ class WorkloadCertificate:
         )
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
-        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        context = tls.client_context(self._trust_anchors())
-        async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-            session.post(self._url, data=body, ssl=context, server_hostname=self._host) as answer,
-        ):
-            return answer.status, await answer.read()
+        # The server is known by its Service's name, whatever address it is asked at.
+        async with httpx2.AsyncClient(
+            verify=tls.client_context(self._trust_anchors()), timeout=REQUEST_SECONDS, trust_env=False
+        ) as http:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                answer = await http.post(self._url, content=body, extensions={"sni_hostname": self._host})
+            return answer.status_code, answer.content
