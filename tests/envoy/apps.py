@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 from aiohttp import WSMsgType, web
-from harness import HIDDEN_APP_PORT, Pod
+from tests.envoy.harness import HIDDEN_APP_PORT, Pod
 
 from isthmus import names
 

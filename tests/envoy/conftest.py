@@ -1,11 +1,5 @@
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-
-from harness import envoy_binary
+from tests.envoy.harness import envoy_binary
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,11 +22,11 @@ from typing import Any
 
 import aiohttp
 import grpc
-from delta_ads import Ads
 from envoy.config.core.v3 import address_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from roots import Authority
+from tests.envoy.delta_ads import Ads
+from tests.envoy.roots import Authority
 
 from isthmus import names
 from isthmus.envoy import bootstrap, gateway, listeners, outbound, tls
@@ -61,7 +61,7 @@ async def until(condition: Callable[[], Any], what: str) -> Any:
     """Wait for a condition that another process brings about."""
     try:
         async with asyncio.timeout(DEADLINE):
-            while not (value := condition()):
+            while not (value := condition()):  # noqa: ASYNC110 - another process has no event to wait for
                 await asyncio.sleep(0.01)
             return value
     except TimeoutError:
@@ -187,7 +187,7 @@ class Mesh:
 
     async def reaches(self, pod: Pod, name: str, value: int) -> None:
         async with asyncio.timeout(DEADLINE):
-            while await self.stat(pod, name) < value:
+            while await self.stat(pod, name) < value:  # noqa: ASYNC110 - nor has this one
                 await asyncio.sleep(0.01)
 
     def gateway(self, client: Pod, name: str, gateway_pod: Pod, identity: Identity | None = None) -> None:

@@ -11,9 +11,9 @@ import aiohttp
 import grpc
 import pytest
 import pytest_asyncio
-from apps import Echo, calls, closes, echo, greeter
-from harness import APP_PORT, OPAQUE_PORT, Mesh, Pod, mesh
-from roots import Authority
+from tests.envoy.apps import Echo, calls, closes, echo, greeter
+from tests.envoy.harness import APP_PORT, OPAQUE_PORT, Mesh, Pod, mesh
+from tests.envoy.roots import Authority
 
 from isthmus import names
 from isthmus.mesh.model import Address, Endpoint

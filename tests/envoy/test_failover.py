@@ -9,8 +9,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from apps import Echo, echo
-from harness import Mesh, Pod, mesh
+from tests.envoy.apps import Echo, echo
+from tests.envoy.harness import Mesh, Pod, mesh
 
 from isthmus import names
 
@@ -56,7 +56,7 @@ class Load:
     async def more(self, count: int) -> None:
         goal = self.answers.total() + count
         async with asyncio.timeout(10):
-            while self.answers.total() < goal:
+            while self.answers.total() < goal:  # noqa: ASYNC110 - the callers are not held up for this
                 await asyncio.sleep(0.005)
 
     async def _call(self) -> None:

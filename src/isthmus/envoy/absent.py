@@ -8,6 +8,7 @@ fails every request at once, and is replaced like any other when the name comes 
 from typing import Any
 
 from envoy.config.cluster.v3 import cluster_pb2
+
 from isthmus.envoy import wire
 
 

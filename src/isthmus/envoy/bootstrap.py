@@ -78,7 +78,8 @@ def bootstrap(
                 "set_node_on_first_message_only": True,
                 "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
             },
-            "lds_config": {"ads": {}, "resource_api_version": "V3"},
+            # Without listeners a proxy must not call itself ready, however long the destination service is away.
+            "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
         },
         "static_resources": {
             "clusters": [
