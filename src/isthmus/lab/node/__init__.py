@@ -1,1 +1,1 @@
-"""One node of a lab cluster: pods as processes, and the services around them."""
+"""One node of a lab cluster: pods as processes, service addresses, cluster DNS, controllers."""

@@ -1,0 +1,94 @@
+"""`python -m isthmus.lab.node`: one node of a lab cluster, run inside the node's network namespace."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from aiohttp import web
+
+from isthmus.lab.client import Client
+from isthmus.lab.images import Images
+from isthmus.lab.node import registration, streams
+from isthmus.lab.node.kubelet import Kubelet
+
+log = logging.getLogger("isthmus.lab.node")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m isthmus.lab.node", description=__doc__)
+    parser.add_argument("--cluster", required=True, help="the cluster's name")
+    parser.add_argument("--dir", required=True, type=Path, help="the cluster's folder inside the lab's")
+    parser.add_argument("--kubeconfig", required=True, type=Path)
+    parser.add_argument("--kubelet-socket", required=True, type=Path)
+    parser.add_argument("--node-ip", required=True)
+    parser.add_argument("--pod-cidr", default="10.244.0.0/16")
+    parser.add_argument("--cluster-domain", default="cluster.local")
+    parser.add_argument("--pki-dir", required=True, type=Path)
+    parser.add_argument("--load-balancer-cidr", required=True)
+    return parser.parse_args(arguments)
+
+
+async def run(given: argparse.Namespace) -> None:
+    """Until the process is told to end."""
+    from isthmus.lab.controllers import manager
+    from isthmus.lab.node import dns, kubeproxy
+
+    name = f"{given.cluster}-node"
+    async with Client.from_kubeconfig(given.kubeconfig) as client:
+        kubelet = Kubelet(
+            client,
+            cluster=given.cluster,
+            node=name,
+            address=given.node_ip,
+            pod_cidr=given.pod_cidr,
+            cluster_domain=given.cluster_domain,
+            folder=given.dir,
+            images=Images(given.dir.parent),
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve(kubelet, given.kubelet_socket))
+            group.create_task(kubelet.run())
+            group.create_task(kubeproxy.run(client, node_ip=given.node_ip, pod_cidr=given.pod_cidr))
+            group.create_task(dns.run(client, cluster_domain=given.cluster_domain))
+            group.create_task(
+                manager.run(
+                    client,
+                    node_name=name,
+                    pki_dir=given.pki_dir,
+                    load_balancer_cidr=given.load_balancer_cidr,
+                )
+            )
+            group.create_task(registration.register(client, name=name, address=given.node_ip, pod_cidr=given.pod_cidr))
+            stop = asyncio.current_task()
+            assert stop is not None
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.cancel)
+
+
+async def serve(kubelet: Kubelet, socket: Path) -> None:
+    """Exec, attach, logs and port-forward, on a unix socket for the API server only."""
+    socket.unlink(missing_ok=True)
+    runner = web.AppRunner(streams.app(kubelet), access_log=None)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(socket)).start()
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def main() -> None:
+    given = parse(sys.argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if sys.version_info < (3, 12):
+        # The default before 3.12 waits for every child in a thread of its own.
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+    with suppress(asyncio.CancelledError):
+        asyncio.run(run(given))
+
+
+if __name__ == "__main__":
+    main()
