@@ -24,6 +24,7 @@ def operations(
     """JSON patch operations for the pod's metadata."""
     present = pod.get("metadata") or {}
     annotations = {
+        **gateway_annotation(namespace, present.get("labels") or {}),
         **(present.get("annotations") or {}),
         **{name: effective[name] for name in INHERITED if name in effective},
         names.PROXY_VERSION_ANNOTATION: config.version,
@@ -40,6 +41,12 @@ def operations(
         {"op": "add", "path": "/metadata/annotations", "value": annotations},
         {"op": "add", "path": "/metadata/labels", "value": labels},
     ]
+
+
+def gateway_annotation(namespace: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """A gateway is known by where it runs and its label, for templates of it that only ask to be injected."""
+    is_gateway = namespace == names.MULTICLUSTER_NAMESPACE and labels.get("component") == names.GATEWAY
+    return {names.ENABLE_GATEWAY_ANNOTATION: "true"} if is_gateway else {}
 
 
 def owner_label(metadata: Mapping[str, Any]) -> dict[str, str]:

@@ -23,7 +23,7 @@ def client_context(trust_anchors: str) -> ssl.SSLContext:
 
 
 def present(context: ssl.SSLContext, pair: KeyPair) -> None:
-    """Make new connections of `context` present `pair`.
+    """Make new connections of `context` present `pair`; ssl.SSLError, and no change, when the two do not match.
 
     The ssl module reads certificates from files only; an anonymous memory file keeps the key off every disk.
     """
@@ -31,6 +31,8 @@ def present(context: ssl.SSLContext, pair: KeyPair) -> None:
     try:
         with os.fdopen(os.dup(descriptor), "w") as file:
             file.write(pair.cert_pem.rstrip() + "\n" + pair.key_pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        # A context that fails half way would be left with a certificate and no key: try on another one first.
+        for each in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
+            each.load_cert_chain(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
