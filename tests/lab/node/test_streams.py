@@ -114,6 +114,11 @@ async def test_attach_carries_both_ways(node: Any) -> None:
     [
         ("/api/v1/namespaces/default/pods/other/exec?command=true", 404, 'pods "other" not found'),
         (f"{POD}/exec?command=true&container=x", 400, "container x is not valid for pod pod"),
+        (
+            f"{POD}/exec?command=true&container=\u00fc\U0001f600",
+            400,
+            "container \u00fc\U0001f600 is not valid for pod pod",
+        ),
         (f"{POD}/exec", 400, "you must specify at least one command for the container"),
         (f"{POD}/log?tailLines=x", 400, "tailLines must be a number that is not negative, not 'x'"),
     ],
