@@ -70,7 +70,7 @@ def _nobodys(path: Segments) -> bool:
 def _leaves(value: Any, segments: Segments, path: Path, shapes: Shapes) -> Iterator[tuple[Segments, Any]]:
     """The owned paths of a value with what is there; containers that merge contribute their parts."""
     if isinstance(value, dict):
-        if not value or (path and shapes.of(path, value) is not None):
+        if path and (not value or shapes.of(path, value) is not None):
             yield segments, value
             return
         for key, item in value.items():
@@ -117,11 +117,11 @@ def _json(value: Any) -> str:
 # --- fieldsV1 and managedFields -----------------------------------------------------------------------------------
 def encode(fields: Fields) -> Object:
     root: Object = {}
-    for path in sorted(fields):
+    for path in sorted(fields, key=len, reverse=True):
         node = root
         for segment in path:
             node = node.setdefault(segment, {})
-        if path[-1].startswith("k:"):
+        if node or path[-1].startswith("k:"):
             node["."] = {}
     return root
 
@@ -218,9 +218,11 @@ def applied(
     merged = merge(live, config, (), shapes)
     previous = managers[owner].fields if owner in managers else frozenset()
     others = frozenset(path for other, entry in managers.items() if other != owner for path in entry.fields)
-    for path in sorted(previous - mine - others, key=len, reverse=True):
-        if not _is_prefix(path, mine | others):
+    # An item goes before its parts: without its keys it could not be found any more.
+    for path in sorted(previous - mine - others, key=len):
+        if not _is_prefix(path, mine | others) and not _is_key(path):
             merged = _without(merged, path, (), shapes)
+    merged = merge(merged, config, (), shapes)  # puts back what is configured to be empty
     present = frozenset(path for path, _ in _owned(merged, shapes))
     result: Managers = {}
     for other, entry in managers.items():
@@ -236,6 +238,11 @@ def applied(
 
 def _is_prefix(path: Segments, fields: Fields) -> bool:
     return any(other[: len(path)] == path for other in fields)
+
+
+def _is_key(path: Segments) -> bool:
+    """Whether a path is a field that its list item is known by."""
+    return len(path) > 1 and path[-2].startswith("k:") and path[-1][2:] in json.loads(path[-2][2:])
 
 
 def merge(live: Any, config: Any, path: Path, shapes: Shapes) -> Any:
