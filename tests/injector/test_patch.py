@@ -237,3 +237,20 @@ def test_known_annotations_without_effect_are_warned_about():
         "the annotation config.linkerd.io/access-log has no effect: this version does not support it",
         "the annotation config.linkerd.io/close-wait-timeout has no effect: this version does not support it",
     )
+
+
+@pytest.mark.parametrize(
+    ("namespace", "component", "gateway"),
+    [
+        ("linkerd-multicluster", "linkerd-gateway", True),
+        ("shop", "linkerd-gateway", False),
+        ("linkerd-multicluster", "x", False),
+    ],
+)
+def test_a_gateway_is_known_by_its_namespace_and_label_alone(namespace: str, component: str, gateway: bool):
+    pod = copy.deepcopy(POD)
+    pod["metadata"]["labels"]["component"] = component
+    decision = decide(pod, namespace=namespace, namespace_annotations={}, config=CONFIG)
+    assert isinstance(decision, Inject)
+    annotations = next(each["value"] for each in decision.patch if each["path"] == "/metadata/annotations")
+    assert (annotations.get("config.linkerd.io/enable-gateway") == "true") is gateway

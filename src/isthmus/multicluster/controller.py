@@ -12,13 +12,13 @@ from isthmus.kube.client import Client
 from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
-from isthmus.multicluster import acceptance, cleanup, links
+from isthmus.multicluster import acceptance, cleanup, conditions, links
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.local import Local
 from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.objects import Service, Slice, is_mirror
 from isthmus.multicluster.status import Knowledge
-from isthmus.multicluster.worker import Worker, accepted, write_status
+from isthmus.multicluster.worker import Worker, write_status
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Controller:
         return links.parse(item) if item else link
 
     async def _refuse(self, link: Link, rival: Link) -> None:
-        known = Knowledge(conditions=(accepted(link, rival),), outcomes=())
+        known = Knowledge(conditions=(conditions.accepted(link, rival),), outcomes=())
         item = self.local.link(link.key) or {}
         await write_status(self._client, link, known, dict(item.get("status") or {}))
 

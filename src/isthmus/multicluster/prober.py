@@ -1,6 +1,7 @@
 """Asks a gateway again and again whether it is there, through this pod's own proxy, and tells what it learns."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from isthmus.multicluster.links import Link, Probe
 from isthmus.multicluster.liveness import Liveness
 
 JITTER: Final = 0.1
+FIRST_PERIOD: Final = 0.5
 
 
 class ProbeFailed(Exception):
@@ -56,6 +58,16 @@ async def probe(where: str, spec: Probe, liveness: Liveness, *, told: Callable[[
             liveness = liveness.answered(await ask(where, spec.timeout))
             told(liveness, True)
         except ProbeFailed as failure:
-            liveness = liveness.failed(str(failure), spec.threshold)
+            liveness = liveness.failed(str(failure), tolerated(spec, liveness))
             told(liveness, False)
-        await asyncio.sleep(spec.period * random.uniform(1, 1 + JITTER))  # noqa: S311
+        await asyncio.sleep(pause(spec, liveness) * random.uniform(1, 1 + JITTER))  # noqa: S311
+
+
+def pause(spec: Probe, liveness: Liveness) -> float:
+    """Seconds to the next probe; few as long as there was no answer yet, for the probe Service may be just made."""
+    return min(spec.period, FIRST_PERIOD) if liveness.state == "Probing" else spec.period
+
+
+def tolerated(spec: Probe, liveness: Liveness) -> int:
+    """How many failures in a row mean that the gateway is down: as much time as the Link says, however often asked."""
+    return math.ceil(spec.threshold * spec.period / pause(spec, liveness))

@@ -8,13 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from isthmus import names
 from isthmus.kube import errors
 from isthmus.kube.client import Client, connect
 from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
-from isthmus.multicluster import addresses, credentials, mirrors, prober, remote, status
+from isthmus.multicluster import addresses, conditions, credentials, mirrors, prober, remote, status
 from isthmus.multicluster.apply import apply
 from isthmus.multicluster.diff import diff
 from isthmus.multicluster.links import Link
@@ -249,13 +248,13 @@ class Worker:
         registration = self._registration
         return status.Knowledge(
             conditions=(
-                accepted(self.link),
+                conditions.accepted(self.link),
                 self._remote.reachable() if self._remote else self._connection,
-                registration.condition
-                if registration
-                else Condition("TrustEstablished", "Pending", f"Waiting for {self.link.target} to be reachable."),
-                self._gateway_condition(),
-                self._synced(),
+                registration.condition if registration else conditions.trust_pending(self.link),
+                conditions.gateway_alive(
+                    self.link, self._liveness, problem="" if self._addresses else self._resolve_problem
+                ),
+                conditions.synced(self.link, self._outcomes, self._failures),
             ),
             outcomes=self._outcomes,
             latency_ms=self._latency[1],
@@ -263,57 +262,6 @@ class Worker:
             trust_bundle=roots.bundle if roots else "",
             registered_trust_domain=registration.domain if registration else "",
         )
-
-    def _gateway_condition(self) -> Condition:
-        kind, link = "GatewayAlive", self.link
-        if not link.gateway_hosts:
-            return Condition(kind, "NoGateway", "The Link has no gatewayAddress; services are not mirrored.")
-        if self._resolve_problem and not self._addresses:
-            return Condition(kind, "Unresolvable", self._resolve_problem)
-        where = f"{', '.join(link.gateway_hosts)} port {link.gateway_port}"
-        match self._liveness.state:
-            case "Alive":
-                return Condition(kind, "Alive", f"The gateway at {where} answers.")
-            case "Down":
-                problem = self._liveness.problem or "it did not answer before and was not probed again yet"
-                return Condition(
-                    kind,
-                    "Down",
-                    f"The gateway at {where} does not answer ({problem}). Check that this cluster reaches that address "
-                    f"and that deploy/{names.GATEWAY} runs in {link.target}.",
-                )
-            case _:
-                return Condition(kind, "Probing", f"The gateway at {where} is being probed.")
-
-    def _synced(self) -> Condition:
-        if self._outcomes is None:
-            return Condition("Synced", "Waiting", f"The exports of {self.link.target} are not known yet.")
-        if self._failures:
-            return Condition("Synced", "WriteFailed", f"Retrying: {next(iter(self._failures.values()))}")
-        wrong = [outcome for outcome in self._outcomes if not outcome.mirrored]
-        count = len(self._outcomes)
-        if wrong:
-            first = wrong[0]
-            return Condition(
-                "Synced",
-                "Incomplete",
-                f"{len(wrong)} of {count} exported services are not mirrored. "
-                f"{'/'.join(first.remote)}: {first.message}",
-            )
-        return Condition("Synced", "Synced", f"{count} of {count} exported services are mirrored.")
-
-
-def accepted(link: Link, rival: Link | None = None) -> Condition:
-    """The condition `Accepted`: whether the Link is acted upon as it is written."""
-    if rival is not None:
-        return Condition(
-            "Accepted",
-            "DuplicateTarget",
-            f"Link {rival.name} is older and links {link.target} already. Delete one of the two.",
-        )
-    if link.problems:
-        return Condition("Accepted", "InvalidSpec", " ".join(link.problems))
-    return Condition("Accepted", "Accepted", "The Link is acted upon.")
 
 
 async def write_status(client: Client, link: Link, known: status.Knowledge, before: dict[str, Any]) -> dict[str, Any]:
