@@ -1,6 +1,7 @@
 """The real kubectl, through an API server with everything closed, to processes: exec, attach, logs and forwards."""
 
 import asyncio
+import base64
 import fcntl
 import os
 import pty
@@ -223,3 +224,36 @@ async def test_a_service_account_may_do_what_its_role_says(cluster: Cluster) -> 
     ) in err
     _, whoami, _ = await cluster.kubectl(*as_account, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
     assert whoami == "system:serviceaccount:default:default"
+
+
+async def test_a_webhook_warns_and_refuses_as_kubectl_users_know_it(cluster: Cluster) -> None:
+    async def judge(request: web.Request) -> web.Response:
+        asked = (await request.json())["request"]
+        response = {"uid": asked["uid"], "allowed": asked["name"] != "bad", "warnings": ['the "old"\nway']}
+        return web.json_response({"response": response | {"status": {"message": "bad name"}}})
+
+    app = web.Application()
+    app.router.add_post("/", judge)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=cluster.pki.server_context()).start()
+    bundle = base64.b64encode(cluster.pki.ca_pem.encode()).decode()
+    hook = {
+        "name": "names.test.io",
+        "clientConfig": {"url": f"https://127.0.0.1:{runner.addresses[0][1]}/", "caBundle": bundle},
+        "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+    }
+    version = "admissionregistration.k8s.io/v1"
+    configuration = {"apiVersion": version, "kind": "ValidatingWebhookConfiguration", "metadata": {"name": "names"}}
+    await cluster.post(f"/apis/{version}/validatingwebhookconfigurations", configuration | {"webhooks": [hook]})
+    assert await cluster.kubectl("create", "configmap", "good") == (
+        0,
+        "configmap/good created\n",
+        'Warning: the "old" way\n',
+    )
+    code, _, err = await cluster.kubectl("create", "configmap", "bad")
+    assert code == 1
+    assert 'admission webhook "names.test.io" denied the request: bad name' in err
+    await runner.cleanup()

@@ -9,6 +9,7 @@ from typing import Final, Self
 from aiohttp import web
 
 from isthmus.lab.api import bootstrap, discovery, openapi, requests, watch
+from isthmus.lab.api.admission import WARNINGS
 from isthmus.lab.api.contracts import (
     Admission,
     ApiError,
@@ -148,7 +149,18 @@ class ApiServer:
         return app
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        """Every request; whatever goes wrong is a Status object."""
+        """Every request, with what admission has to say about it in `Warning` headers, which kubectl prints."""
+        warnings: list[str] = []
+        WARNINGS.set(warnings)
+        answer = await self._answer_or_status(request)
+        if not answer.prepared:
+            for text in warnings:
+                quoted = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+                answer.headers.add("Warning", f'299 - "{quoted}"')
+        return answer
+
+    async def _answer_or_status(self, request: web.Request) -> web.StreamResponse:
+        """Whatever goes wrong is a Status object."""
         try:
             return await self._answer(request)
         except ApiError as error:
