@@ -137,12 +137,12 @@ def drain(port: int, seconds: float, clock: Callable[[], float], sleep: Callable
 
 
 def _open_connections(port: int) -> int:
-    with _ask_envoy(port, "GET", "/stats?filter=^listener.*downstream_cx_active$") as envoy:
+    with _ask_envoy(port, "GET", "/stats?filter=downstream_cx_active") as envoy:
         text = b""
         while part := envoy.recv(65536):
             text += part
-    lines = [line.rpartition(b": ") for line in text.splitlines() if b"downstream_cx_active: " in line]
-    return sum(int(count) for name, _, count in lines if b"listener.admin" not in name)
+    lines = [line.rpartition(b": ") for line in text.splitlines() if line.startswith(b"listener.")]
+    return sum(int(count) for name, _, count in lines if not name.startswith(b"listener.admin."))
 
 
 def _ask_envoy(port: int, method: str, target: str) -> socket.socket:
