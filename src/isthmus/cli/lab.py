@@ -156,3 +156,71 @@ def node(cluster: str, command: tuple[str, ...], directory: Path | None) -> None
     except LabError as error:
         _fail(error)
     os.execvp(words[0], words)  # noqa: S606
+
+
+@lab.group(
+    epilog="""
+\b
+Examples:
+  isthmus lab image add example.org/shop/cart:v2 -- /usr/bin/python3 /home/me/cart.py
+  isthmus lab image list
+"""
+)
+def image() -> None:
+    """Say which program of this machine stands for a container image."""
+
+
+@image.command(
+    "add",
+    epilog="\b\nExamples:\n  isthmus lab image add shop/cart -- /usr/bin/python3 /home/me/cart.py --port 8080\n",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("name")
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@_dir_option
+def image_add(name: str, program: tuple[str, ...], directory: Path | None) -> None:
+    """Run PROGRAM where a container names the image NAME (any tag). Pods that wait for it start soon."""
+    from isthmus.lab import supervisor, user_images
+    from isthmus.lab.config import LabError
+
+    place = _lab(directory)
+    try:
+        supervisor.running(place)
+        added = user_images.add(place.path, name, program)
+    except LabError as error:
+        _fail(error)
+    click.echo(f"{added} runs {' '.join(program)}")
+
+
+@image.command("remove", epilog="\b\nExamples:\n  isthmus lab image remove shop/cart\n")
+@click.argument("name")
+@_dir_option
+def image_remove(name: str, directory: Path | None) -> None:
+    """Forget an image that was added. Pods that run keep running."""
+    from isthmus.lab import supervisor, user_images
+    from isthmus.lab.config import LabError
+
+    place = _lab(directory)
+    try:
+        supervisor.running(place)
+        removed = user_images.remove(place.path, name)
+    except LabError as error:
+        _fail(error)
+    click.echo(f"{removed} is forgotten")
+
+
+@image.command("list", epilog="\b\nExamples:\n  isthmus lab image list\n")
+@_dir_option
+def image_list(directory: Path | None) -> None:
+    """List the images that were added."""
+    from isthmus.lab import supervisor, user_images
+    from isthmus.lab.config import LabError
+
+    place = _lab(directory)
+    try:
+        supervisor.running(place)
+        found = user_images.read(place.path)
+    except LabError as error:
+        _fail(error)
+    for name, entry in sorted(found.items()):
+        click.echo(f"{name}  {' '.join(entry.get('entrypoint') or ())}")
