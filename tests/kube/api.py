@@ -81,7 +81,7 @@ class Api:
         folder, _, name = path.rpartition("/")
         if name in self.objects.get(folder, {}):
             return web.json_response(self.objects[folder][name])
-        if folder in self.objects and path not in self.objects:
+        if _names_an_object(path):
             return _status(404, "NotFound", f'"{name}" not found')
         items = list(self.objects.get(path, {}).values())
         return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
@@ -120,6 +120,13 @@ class Api:
         if request.transport:
             request.transport.close()
         return response
+
+
+def _names_an_object(path: str) -> bool:
+    """Whether there is a name behind the collection."""
+    _, root, *parts = path.split("/")
+    parts = parts[1 if root == "api" else 2 :]
+    return len(parts[2:] if parts[0] == "namespaces" and len(parts) > 2 else parts) > 1
 
 
 def _line(event: Object) -> bytes:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,6 +103,9 @@ class Destination:
         await self._observer.synced()
         await self._certificate.wait()
         credentials = server.credentials(self._shown)
+        # What was loaded to start stays for good: keep the collector from walking it in the middle of a push.
+        gc.collect()
+        gc.freeze()
         async with server.serving(self._world, self._flags.listen, credentials) as port:
             log.info("serving proxies", extra={"port": port})
             self._serving = True

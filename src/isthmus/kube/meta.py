@@ -8,7 +8,7 @@ Key = tuple[str, str]
 """Namespace ("" for cluster-scoped objects) and name."""
 
 
-class Owner(msgspec.Struct, frozen=True, rename="camel"):
+class Owner(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """An entry of `ownerReferences`."""
 
     kind: str = ""
@@ -18,7 +18,7 @@ class Owner(msgspec.Struct, frozen=True, rename="camel"):
     controller: bool = False
 
 
-class Meta(msgspec.Struct, frozen=True, rename="camel"):
+class Meta(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """`metadata`, as far as anybody here reads it."""
 
     name: str = ""

@@ -9,18 +9,18 @@ from isthmus.kube.kinds import Kind
 from isthmus.kube.meta import Meta
 
 
-class ContainerPort(msgspec.Struct, frozen=True, rename="camel"):
+class ContainerPort(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     container_port: int = 0
     name: str = ""
     protocol: str = "TCP"
 
 
-class Container(msgspec.Struct, frozen=True, rename="camel"):
+class Container(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     name: str = ""
     ports: tuple[ContainerPort, ...] | None = None
 
 
-class Condition(msgspec.Struct, frozen=True, rename="camel"):
+class Condition(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A status condition of any object."""
 
     type: str = ""
@@ -29,7 +29,7 @@ class Condition(msgspec.Struct, frozen=True, rename="camel"):
     message: str = ""
 
 
-class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+class PodSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     service_account_name: str = "default"
     node_name: str = ""
     host_network: bool = False
@@ -42,13 +42,13 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
         return (self.containers or ()) + (self.init_containers or ())
 
 
-class PodStatus(msgspec.Struct, frozen=True):
+class PodStatus(msgspec.Struct, frozen=True, gc=False):
     phase: str = ""
     pod_ip: str = msgspec.field(name="podIP", default="")
     conditions: tuple[Condition, ...] | None = None
 
 
-class Pod(msgspec.Struct, frozen=True):
+class Pod(msgspec.Struct, frozen=True, gc=False):
     metadata: Meta = Meta()
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
@@ -63,7 +63,7 @@ class Pod(msgspec.Struct, frozen=True):
         return self.status.phase in ("Succeeded", "Failed")
 
 
-class ServicePortSpec(msgspec.Struct, frozen=True, rename="camel"):
+class ServicePortSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A port of a Service; the name is "" when there is only one."""
 
     port: int = 0
@@ -74,7 +74,7 @@ class ServicePortSpec(msgspec.Struct, frozen=True, rename="camel"):
     app_protocol: str = ""
 
 
-class ServiceSpec(msgspec.Struct, frozen=True, rename="camel"):
+class ServiceSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     cluster_ips: tuple[str, ...] | None = msgspec.field(name="clusterIPs", default=None)
@@ -83,22 +83,22 @@ class ServiceSpec(msgspec.Struct, frozen=True, rename="camel"):
     selector: dict[str, str] | None = None
 
 
-class Ingress(msgspec.Struct, frozen=True):
+class Ingress(msgspec.Struct, frozen=True, gc=False):
     """Where a load balancer answers."""
 
     ip: str = ""
     hostname: str = ""
 
 
-class LoadBalancer(msgspec.Struct, frozen=True):
+class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
     ingress: tuple[Ingress, ...] | None = None
 
 
-class ServiceStatus(msgspec.Struct, frozen=True, rename="camel"):
+class ServiceStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     load_balancer: LoadBalancer = LoadBalancer()
 
 
-class Service(msgspec.Struct, frozen=True):
+class Service(msgspec.Struct, frozen=True, gc=False):
     metadata: Meta = Meta()
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus = ServiceStatus()
@@ -120,16 +120,16 @@ class Service(msgspec.Struct, frozen=True):
         return next((port for port in self.ports if port.port == number), None)
 
 
-class Namespace(msgspec.Struct, frozen=True):
+class Namespace(msgspec.Struct, frozen=True, gc=False):
     metadata: Meta = Meta()
 
 
-class ConfigMap(msgspec.Struct, frozen=True):
+class ConfigMap(msgspec.Struct, frozen=True, gc=False):
     metadata: Meta = Meta()
     data: dict[str, str] = {}
 
 
-class Secret(msgspec.Struct, frozen=True):
+class Secret(msgspec.Struct, frozen=True, gc=False):
     metadata: Meta = Meta()
     type: str = ""
     data: dict[str, str] = {}
@@ -146,17 +146,17 @@ class Secret(msgspec.Struct, frozen=True):
             ) from error
 
 
-class NodeAddress(msgspec.Struct, frozen=True):
+class NodeAddress(msgspec.Struct, frozen=True, gc=False):
     type: str = ""
     address: str = ""
 
 
-class NodeStatus(msgspec.Struct, frozen=True):
+class NodeStatus(msgspec.Struct, frozen=True, gc=False):
     addresses: tuple[NodeAddress, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     metadata: Meta = Meta()
     status: NodeStatus = NodeStatus()
 

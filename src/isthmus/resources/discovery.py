@@ -7,20 +7,20 @@ from isthmus.kube.kinds import Kind
 from isthmus.kube.meta import Key, Meta
 
 
-class Conditions(msgspec.Struct, frozen=True):
+class Conditions(msgspec.Struct, frozen=True, gc=False):
     ready: bool | None = None
     serving: bool | None = None
     terminating: bool | None = None
 
 
-class TargetRef(msgspec.Struct, frozen=True):
+class TargetRef(msgspec.Struct, frozen=True, gc=False):
     kind: str = ""
     namespace: str = ""
     name: str = ""
     uid: str = ""
 
 
-class SliceEndpoint(msgspec.Struct, frozen=True, rename="camel"):
+class SliceEndpoint(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     addresses: tuple[str, ...] = ()
     conditions: Conditions = Conditions()
     target_ref: TargetRef | None = None
@@ -32,7 +32,7 @@ class SliceEndpoint(msgspec.Struct, frozen=True, rename="camel"):
         return self.conditions.ready is not False and not self.conditions.terminating
 
 
-class EndpointPort(msgspec.Struct, frozen=True, rename="camel"):
+class EndpointPort(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """The name is that of the Service's port; no number means that any port is meant."""
 
     port: int | None = None
@@ -40,7 +40,7 @@ class EndpointPort(msgspec.Struct, frozen=True, rename="camel"):
     protocol: str | None = "TCP"
 
 
-class EndpointSlice(msgspec.Struct, frozen=True, rename="camel"):
+class EndpointSlice(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     metadata: Meta = Meta()
     address_type: str = "IPv4"
     endpoints: tuple[SliceEndpoint, ...] | None = None

@@ -7,7 +7,7 @@ from isthmus.kube.kinds import Kind, Object
 from isthmus.kube.meta import Meta
 
 
-class ProbeSpec(msgspec.Struct, frozen=True, rename="camel"):
+class ProbeSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """How the gateway of the target is probed; all strings, as Linkerd has it."""
 
     path: str = "/ready"
@@ -17,7 +17,7 @@ class ProbeSpec(msgspec.Struct, frozen=True, rename="camel"):
     failure_threshold: str = "3"
 
 
-class LinkSpec(msgspec.Struct, frozen=True, rename="camel"):
+class LinkSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """Selectors are kept as they are written; None and {} select nothing."""
 
     target_cluster_name: str = ""
@@ -37,12 +37,12 @@ class LinkSpec(msgspec.Struct, frozen=True, rename="camel"):
     target_trust_bundle: str = ""
 
 
-class LinkStatus(msgspec.Struct, frozen=True, rename="camel"):
+class LinkStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     trust_domain: str = ""
     trust_bundle: str = ""
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     metadata: Meta = Meta()
     spec: LinkSpec = LinkSpec()
     status: LinkStatus = LinkStatus()
@@ -66,13 +66,13 @@ class Link(msgspec.Struct, frozen=True):
         return tuple(host for part in self.spec.gateway_address.split(",") if (host := part.strip()))
 
 
-class FederatedTrustDomainSpec(msgspec.Struct, frozen=True, rename="camel"):
+class FederatedTrustDomainSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     trust_domain: str = ""
     bundle: str = ""
     cluster_name: str = ""
 
 
-class FederatedTrustDomain(msgspec.Struct, frozen=True):
+class FederatedTrustDomain(msgspec.Struct, frozen=True, gc=False):
     """A cluster that links to this one, and the roots that vouch for its workloads."""
 
     metadata: Meta = Meta()

@@ -1,0 +1,43 @@
+"""Port annotations."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isthmus import names
+from isthmus.resources import ports
+
+PORTS = st.integers(1, 65535)
+
+
+@given(st.lists(PORTS, max_size=5), st.tuples(PORTS, st.integers(0, 20)))
+def test_numbers_and_ranges(single: list[int], span: tuple[int, int]) -> None:
+    low, high = span[0], min(span[0] + span[1], 65535)
+    text = ", ".join([*map(str, single), f"{low}-{high}"])
+    assert ports.parse(text) == tuple(sorted({*single, *range(low, high + 1)}))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("80-", "'80-' is neither a port nor a range"),
+        ("http", "'http' is neither a port nor a range"),
+        ("-80", "neither"),
+        ("0", "0 is not between 1 and 65535"),
+        ("65536", "not between"),
+        ("90-80", "the port range 90-80 ends before it begins"),
+        ("²", "neither"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, words: str) -> None:
+    with pytest.raises(ports.PortError, match=words):
+        ports.parse(text)
+
+
+def test_the_first_annotation_that_names_ports_counts_and_a_broken_one_does_not() -> None:
+    own, inherited, broken = ({names.OPAQUE_PORTS_ANNOTATION: text} for text in ("1", "2", "?"))
+    assert ports.opaque(own, inherited) == (1,)
+    assert ports.opaque({}, inherited) == (2,)
+    assert ports.opaque(broken, inherited) == (2,)
+    assert ports.opaque({}, {}) == names.DEFAULT_OPAQUE_PORTS
+    assert ports.opaque({names.OPAQUE_PORTS_ANNOTATION: ""}) == ()
