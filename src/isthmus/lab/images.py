@@ -73,7 +73,7 @@ def _mesh_tools() -> dict[str, Path]:
 
 def _built_in() -> dict[str, ImageSpec]:
     registry = names.DEFAULT_REGISTRY
-    shell = ImageSpec(("/bin/sh",))
+    shell = ImageSpec(arguments=("/bin/sh",))
     pause = ImageSpec(("/bin/sh", "-c", _PAUSE))
     curl = ImageSpec(arguments=("curl", "--help"))
     return {
