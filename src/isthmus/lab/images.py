@@ -47,8 +47,9 @@ def _python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, *arguments)
 
 
-def _program(name: str, **environment: str) -> ImageSpec:
-    return ImageSpec(_python("-m", f"isthmus.lab.programs.{name}"), environment=environment)
+def _program(name: str) -> ImageSpec:
+    """One of the demo programs. They need the standard library only, which starts faster when told so."""
+    return ImageSpec(_python("-I", "-S", str(PROGRAMS / f"{name}.py")))
 
 
 def find_envoy() -> Path | None:

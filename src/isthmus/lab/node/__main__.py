@@ -70,7 +70,6 @@ async def run(given: argparse.Namespace) -> None:
 
 async def serve(kubelet: Kubelet, socket: Path) -> None:
     """Exec, attach, logs and port-forward, on a unix socket for the API server only."""
-    socket.unlink(missing_ok=True)
     runner = web.AppRunner(streams.app(kubelet), access_log=None)
     await runner.setup()
     try:

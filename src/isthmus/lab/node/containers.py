@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ _REFUSALS: Final[Mapping[type[Exception], tuple[str, str, str]]] = {
     ConfigError: ("CreateContainerConfigError", "CreateContainerConfigError", "Failed"),
     StartError: ("RunContainerError", "CrashLoopBackOff", "Failed"),
 }
-"""Why a container was not started -> reason shown first, reason shown while waiting to try again, reason of the event."""
+"""Why a container was not started -> reason shown first, reason while it waits for another try, the event's reason."""
 
 
 class Host(Protocol):
@@ -67,10 +67,13 @@ def now() -> str:
 class Container:
     """A container. `supervise` runs it until it has ended for good; `stop` makes that happen soon."""
 
-    def __init__(self, spec: Mapping[str, Any], role: Role, host: Host, *, restarts: int = 0) -> None:
+    def __init__(
+        self, spec: Mapping[str, Any], role: Role, host: Host, *, waiting: str = "ContainerCreating", restarts: int = 0
+    ) -> None:
         self.spec = spec
         self.host = host
-        self.view = ContainerView(str(spec["name"]), role, str(spec["image"]), restarts=restarts)
+        state = {"waiting": {"reason": waiting}}
+        self.view = ContainerView(str(spec["name"]), role, str(spec["image"]), state=state, restarts=restarts)
         self.process: Process | None = None
         self.output: Output | None = None
         self.launched: Launch | None = None
@@ -111,7 +114,7 @@ class Container:
             if not self.view.ended:
                 self._show_ended(_KILLED, reason="ContainerStatusUnknown" if not self._stopping.is_set() else "Error")
 
-    def _pauses(self) -> Any:
+    def _pauses(self) -> Iterator[float | None]:
         """None before the first start, 0 before the first restart, then growing."""
         yield None
         attempt = itertools.count()
@@ -175,11 +178,7 @@ class Container:
     def _refused(self, error: Exception) -> None:
         first, later, event = _REFUSALS[type(error)]
         shown = self.view.state.get("waiting", {}).get("reason", "")
-        if shown != first or first == later:
-            reason = first
-        else:
-            reason = later
-        self.wait_in(reason, str(error))
+        self.wait_in(later if shown == first else first, str(error))
         text = f"Failed to pull image: {error}" if isinstance(error, UnknownImageError) else f"Error: {error}"
         self.host.event(event, text, container=self.name, warning=True)
 
@@ -206,11 +205,9 @@ class Container:
 
     async def _look_after(self, process: Process) -> None:
         """The start hook, then the startup probe, then readiness and liveness for as long as it lives."""
-        if hook := (self.spec.get("lifecycle") or {}).get("postStart"):
-            if trouble := await probes.perform(hook, self.target(process)):
-                self.host.event("FailedPostStartHook", trouble, container=self.name, warning=True)
-                await self._end(process, self._grace_seconds())
-                return
+        if not await self._hook("postStart", process):
+            await self._end(process, self._grace_seconds())
+            return
         if (probe := probes.probe_of(self.spec, Kind.STARTUP)) and not await self._probe(probe, process):
             return
         readiness = probes.probe_of(self.spec, Kind.READINESS)
@@ -221,6 +218,14 @@ class Container:
                 group.create_task(self._probe(readiness, process))
             if probe := probes.probe_of(self.spec, Kind.LIVENESS):
                 group.create_task(self._probe(probe, process))
+
+    async def _hook(self, name: str, process: Process) -> bool:
+        """Do what the lifecycle hook says, if there is one; False when it failed."""
+        hook = (self.spec.get("lifecycle") or {}).get(name)
+        trouble = await probes.perform(hook, self.target(process)) if hook else ""
+        if trouble:
+            self.host.event(f"Failed{name[0].upper()}{name[1:]}Hook", trouble, container=self.name, warning=True)
+        return not trouble
 
     async def _probe(self, probe: probes.Probe, process: Process) -> bool:
         """Follow one probe; True once a startup probe has passed, False when the container is ended for it."""
@@ -263,9 +268,7 @@ class Container:
         """The stop hook, a polite signal, and after the grace period the other one."""
         try:
             async with asyncio.timeout(max(grace, 0.0)):
-                if hook := (self.spec.get("lifecycle") or {}).get("preStop"):
-                    if trouble := await probes.perform(hook, self.target(process)):
-                        self.host.event("FailedPreStopHook", trouble, container=self.name, warning=True)
+                await self._hook("preStop", process)
                 if listens_to_term(process.pid):
                     process.signal(signal.SIGTERM)
                     await process.wait()
@@ -278,7 +281,7 @@ class Container:
 
 
 def listens_to_term(pid: int, read: Callable[[int], str] | None = None) -> bool:
-    """Whether a first process does anything at SIGTERM. If not, the kernel drops the signal: waiting would be in vain."""
+    """Whether a first process handles SIGTERM. If not, the kernel drops the signal and waiting would be in vain."""
     try:
         status = read(pid) if read else Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -138,7 +138,7 @@ def field(pod: Object, path: str) -> str:
     }
     if path not in values:
         raise ConfigError(f"field path {path!r} is not one of the downward API: {', '.join(sorted(values))}")
-    return values[path]
+    return str(values[path])
 
 
 def _quote(value: str) -> str:
@@ -151,7 +151,8 @@ _CAPACITY: Final = {"cpu": 2.0, "memory": float(2**32), "ephemeral-storage": flo
 def resource(spec: Mapping[str, Any], container: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
     """A limit or request of a container, in units of the divisor and rounded up; without a limit, what a node has."""
     name = reference.get("containerName") or container.get("name")
-    owner = next((one for one in (*spec["containers"], *(spec.get("initContainers") or ())) if one["name"] == name), {})
+    containers: list[Mapping[str, Any]] = [*spec["containers"], *(spec.get("initContainers") or ())]
+    owner: Mapping[str, Any] = next((one for one in containers if one["name"] == name), {})
     section, _, quantity = str(reference["resource"]).partition(".")
     resources = owner.get("resources") or {}
     text = (resources.get(section) or {}).get(quantity) or (resources.get("limits") or {}).get(quantity)

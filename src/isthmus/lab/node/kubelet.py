@@ -4,8 +4,9 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
@@ -76,7 +77,7 @@ class Kubelet:
                 group.create_task(watch.run())
             for kind in ("ConfigMap", "Secret"):
                 await self._watches[kind].synced.wait()
-                self._watches[kind].subscribe(lambda change, kind=kind: self._source_changed(kind, change))
+                self._watches[kind].subscribe(partial(self._source_changed, kind))
             self._watches["Pod"].subscribe(self._pod_changed)
             for _ in range(_BINDERS):
                 group.create_task(self._bind_all())

@@ -21,7 +21,7 @@ from isthmus.lab.node.environment import ConfigError, Lookup
 from isthmus.lab.node.events import Recorder
 from isthmus.lab.node.network import AddressPool
 from isthmus.lab.node.processes import Launch, StartError
-from isthmus.lab.node.status import ContainerView, Role
+from isthmus.lab.node.status import Role
 from isthmus.lab.node.tokens import PodTokens
 
 log = logging.getLogger(__name__)
@@ -85,20 +85,12 @@ class Pod:
             one["name"]: int(one.get("restartCount") or 0) + ("running" in (one.get("state") or {}))
             for one in (*(reported.get("containerStatuses") or ()), *(reported.get("initContainerStatuses") or ()))
         }
-        made = []
-        for init, section in ((True, spec.get("initContainers") or ()), (False, spec["containers"])):
-            for one in section:
-                made.append(Container(one, status.role_of(one, init=init), self, restarts=before.get(one["name"], 0)))
-        if not spec.get("initContainers"):
-            for one in made:
-                one.view = ContainerView(
-                    one.view.name,
-                    one.view.role,
-                    one.view.image,
-                    state={"waiting": {"reason": "ContainerCreating"}},
-                    restarts=one.view.restarts,
-                )
-        return made
+        first = "PodInitializing" if spec.get("initContainers") else "ContainerCreating"
+        return [
+            Container(one, status.role_of(one, init=init), self, waiting=first, restarts=before.get(one["name"], 0))
+            for init, section in ((True, spec.get("initContainers") or ()), (False, spec["containers"]))
+            for one in section
+        ]
 
     # --- what the kubelet says ---
 
@@ -266,8 +258,8 @@ class Pod:
                 for task in (*upkeep, stopping):
                     task.cancel()
         finally:
-            for task in (ending, starting):
-                task.cancel()
+            ending.cancel()
+            starting.cancel()
             await asyncio.gather(ending, starting, return_exceptions=True)
 
     def _over_already(self) -> bool:

@@ -1,6 +1,6 @@
 """Probes: is a container up, ready, alive. Sent from the node to the pod's address, or run inside the container.
 
-A startup or readiness probe that has never succeeded is tried again quickly, so that a pod is ready when it is ready and
+A startup or readiness probe that has never succeeded is tried again quickly, so that a pod is ready when it is ready,
 not at the next full period. Only the tries at full periods count as failures.
 """
 
@@ -192,8 +192,8 @@ async def _tcp(host: str, port: int) -> str:
 
 
 async def _grpc(address: str, service: str) -> str:
-    """The standard health check. Its messages are small enough to write and read by hand."""
-    import grpc.aio  # noqa: PLC0415 - only for pods that use it: slow to import
+    """The standard health check, by hand: its messages are small, and the library is slow to import for few pods."""
+    import grpc.aio
 
     name = service.encode()
     request = b"\x0a" + bytes([len(name)]) + name if name else b""

@@ -1,7 +1,7 @@
 """Programs in containers: how one is started, entered, signalled and waited for.
 
-The chain of a container is `setpriv`, `nsenter` and `unshare` (waiting) and the container's first process. Every link dies
-with the one before it, so that killing the node kills every container. The shell script between `unshare` and the
+The chain of a container is `setpriv`, `nsenter` and `unshare` (waiting) and the container's first process. Every link
+dies with the one before it, so that killing the node kills every container. The shell script between `unshare` and the
 program mounts what the container sees. Its messages go to the container's stderr, up to a line that says it is done.
 """
 

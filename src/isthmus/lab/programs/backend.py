@@ -5,10 +5,13 @@ import json
 import os
 import signal
 import socket
+from contextlib import suppress
 from http import HTTPStatus
+from typing import ClassVar
 
 PORT = int(os.environ.get("PORT", "8080"))
 HEADER_LIMIT = 64 * 1024
+LONGEST_END = 20.0
 IDENTITY = {"service": os.environ.get("SERVICE_NAME", "backend"), "pod": socket.gethostname()} | (
     {"cluster": os.environ["CLUSTER_NAME"]} if os.environ.get("CLUSTER_NAME") else {}
 )
@@ -18,8 +21,10 @@ class Backend(asyncio.Protocol):
     """One connection. Requests are answered in order; bodies are read and thrown away."""
 
     requests = 0
-    connections: "set[Backend]" = set()
+    connections: ClassVar["set[Backend]"] = set()
     stopping = False
+    idle = asyncio.Event()
+    """Nobody is connected. Only set while stopping."""
 
     def __init__(self) -> None:
         self.buffer = b""
@@ -35,6 +40,8 @@ class Backend(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         Backend.connections.discard(self)
+        if Backend.stopping and not Backend.connections:
+            Backend.idle.set()
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -101,7 +108,7 @@ class Backend(asyncio.Protocol):
     def late_reply(self, answer: dict[str, object], close: bool) -> None:
         self.busy = False
         if not self.transport.is_closing():
-            self.reply(200, answer, close=close)
+            self.reply(200, answer, close=close or Backend.stopping)
             self.advance()
 
     def reply(self, status: int, answer: dict[str, object], *, close: bool = False, body: bool = True) -> None:
@@ -136,11 +143,14 @@ async def serve(port: int = PORT) -> None:
     await stop.wait()
     Backend.stopping = True
     server.close()
-    async with asyncio.timeout(20):
-        while any(connection.busy for connection in Backend.connections):
-            await asyncio.sleep(0.05)
+    if not Backend.connections:
+        Backend.idle.set()
     for connection in list(Backend.connections):
-        connection.transport.close()
+        if not connection.busy:
+            connection.transport.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_END):
+            await Backend.idle.wait()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import html
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import urllib.error
@@ -73,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
