@@ -92,6 +92,11 @@ class Pod:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
 
+    def stall(self) -> None:
+        """Never answer again, and say nothing about it: what a black hole looks like from outside."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
     def present(self, certificate: tuple[str, str]) -> None:
         """Write the workload certificate as the proxy agent does: a new file renamed over the old one."""
         fresh = self.certificates / "workload.new"

@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 import aiohttp
 import pytest
@@ -41,10 +42,10 @@ class Load:
 
     url: str
     method: str = "GET"
-    answers: Counter[str] = None  # type: ignore[assignment]
+    answers: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
 
     async def __aenter__(self) -> "Load":
-        self.answers = Counter()
         self._tasks = [asyncio.create_task(self._call()) for _ in range(CALLERS)]
         return self
 
@@ -63,8 +64,10 @@ class Load:
         async with aiohttp.ClientSession() as session:
             while True:
                 try:
+                    started = monotonic()
                     async with session.request(self.method, self.url) as reply:
                         await reply.read()
+                        self.slowest = max(self.slowest, monotonic() - started)
                         self.answers[f"{reply.status} {reply.headers.get(names.PROXY_ERROR_HEADER, '')}"] += 1
                 except aiohttp.ClientError as error:
                     self.answers[repr(error)] += 1
@@ -110,6 +113,24 @@ async def test_the_standby_behind_a_gateway_takes_over(tmp_path: Path) -> None:
             await load.more(AFTER)
         assert set(load.answers) == {"200 "}
         assert remote.app.served >= AFTER - CALLERS
+
+
+async def test_a_gateway_that_falls_silent_costs_a_second_and_no_request(tmp_path: Path) -> None:
+    async with mesh(tmp_path) as running, backend(running, "remote") as remote, backend(running, "standby") as standby:
+        vip = running.new_address()
+        client, gateway = await asyncio.gather(
+            running.pod("client", vips=(vip,)), running.pod("gateway", role="gateway")
+        )
+        running.gateway(client, "east", gateway)
+        running.export(gateway, remote.pod.endpoint().address)
+        running.route(client, vip, (remote.pod.endpoint(gateway="east"),), (standby.pod.endpoint(),))
+        async with Load(f"http://{vip}/") as load:
+            await load.more(BEFORE)
+            gateway.stall()
+            await load.more(AFTER)
+        assert set(load.answers) == {"200 "}
+        assert standby.app.served >= AFTER - CALLERS
+        assert load.slowest < 1.5
 
 
 async def test_what_reached_nobody_is_repeated_whatever_it_is(tmp_path: Path) -> None:
