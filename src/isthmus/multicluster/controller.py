@@ -61,6 +61,9 @@ class Controller:
         self._assigned = Signal()
         self._workers: dict[Key, Worker] = {}
         self._running: dict[Key, _Running] = {}
+        self.local.links.on_change(self._links_changed.set)
+        self.local.on_mirror_change(self._local_change)
+        self.local.on_roots_change(self._roots_change)
 
     async def follow(self) -> None:
         """Keep the caches current; also while another replica leads, so that a takeover is quick."""
@@ -71,9 +74,6 @@ class Controller:
     async def lead(self) -> None:
         """Act on what the caches say, until cancelled."""
         await self.local.synced()
-        self.local.links.on_change(self._links_changed.set)
-        self.local.on_mirror_change(self._local_change)
-        self.local.on_roots_change(self._roots_change)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(acceptance.decide(self.local))

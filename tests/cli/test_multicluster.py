@@ -1,0 +1,245 @@
+"""`linkerd multicluster`, against real API servers with what `multicluster install` prints applied to them."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from isthmus import names
+from isthmus.cli.main import cli
+from isthmus.cli.multicluster_link import parse_selector, split_port
+from isthmus.kube.kinds import DEPLOYMENTS
+
+from ..multicluster.clusters import CONFIG_MAPS, LINKS, NAMESPACE, SECRETS, SERVICES, SLICES, Cluster, Gateway
+
+Run = Callable[..., Awaitable[Result]]
+VALUES = {"clusterDomain": "east.local", "identityTrustDomain": "east.example", "registry": "example.com/mesh"}
+PROBE = {"period": "100ms", "timeout": "1s"}
+
+
+@pytest.fixture
+async def east() -> AsyncIterator[Cluster]:
+    async with Cluster("east").running() as cluster:
+        metadata = {"name": names.CONFIG_MAP, "namespace": names.CONTROL_PLANE_NAMESPACE}
+        await cluster.client.create(CONFIG_MAPS, {"metadata": metadata, "data": {"values": yaml.safe_dump(VALUES)}})
+        yield cluster
+
+
+@pytest.fixture
+def run(east: Cluster, tmp_path: Path) -> Run:
+    """Runs a command against east; in a thread, because the API server lives in this one."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_bytes(east.kubeconfig(""))
+
+    async def call(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, cli, ["--kubeconfig", str(kubeconfig), *arguments])
+
+    return call
+
+
+async def issue_token(cluster: Cluster) -> None:
+    """What the token controller does."""
+    data = {"token": base64.b64encode(cluster.remote_access.encode()).decode(), "ca.crt": "Q0E="}
+    await cluster.client.patch(SECRETS, f"{names.REMOTE_ACCESS_ACCOUNT}-token", {"data": data}, NAMESPACE)
+
+
+async def give_address(cluster: Cluster, *ingress: dict[str, str]) -> None:
+    """What a load balancer does."""
+    status = {"loadBalancer": {"ingress": list(ingress)}}
+    await cluster.client.patch_status(SERVICES, names.GATEWAY, status, NAMESPACE)
+
+
+async def linkable(cluster: Cluster) -> None:
+    await issue_token(cluster)
+    await give_address(cluster, {"ip": "203.0.113.10"}, {"hostname": "gw.example"})
+
+
+async def test_install_takes_the_control_planes_settings(run: Run) -> None:
+    result = await run("multicluster", "install")
+    assert result.exit_code == 0, result.output
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(result.stdout)}
+    container = objects["Deployment", names.MULTICLUSTER_CONTROLLER]["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == f"example.com/mesh/controller:{names.VERSION}"
+    assert "--cluster-domain=east.local" in container["args"]
+    annotations = objects["Service", names.GATEWAY]["metadata"]["annotations"]
+    assert annotations[names.GATEWAY_IDENTITY_ANNOTATION].endswith(".linkerd.east.example")
+
+
+async def test_link_prints_two_secrets_and_a_link_that_work_when_applied(
+    run: Run, east: Cluster, tmp_path: Path
+) -> None:
+    await linkable(east)
+    result = await run("multicluster", "link", "--cluster-name", "east", "--api-server-address", east.url)
+    assert result.exit_code == 0, result.output
+    mirror, destination, link = yaml.safe_load_all(result.stdout)
+    assert [item["metadata"]["namespace"] for item in (mirror, destination)] == [NAMESPACE, "linkerd"]
+    assert {item["type"] for item in (mirror, destination)} == {"mirror.linkerd.io/remote-kubeconfig"}
+    assert destination["metadata"]["labels"] == {"multicluster.linkerd.io/cluster-name": "east"}
+    assert destination["metadata"]["annotations"] == {
+        "multicluster.linkerd.io/trust-domain": "east.example",
+        "multicluster.linkerd.io/cluster-domain": "east.local",
+    }
+    assert link["metadata"]["name"] == "linkerd-east"
+    expected = {
+        "targetClusterName": "east",
+        "targetClusterDomain": "east.local",
+        "clusterCredentialsSecret": "cluster-credentials-east",
+        "gatewayAddress": "203.0.113.10,gw.example",
+        "gatewayPort": "4143",
+        "gatewayIdentity": "linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.east.example",
+        "probeSpec": {"path": "/ready", "port": "4191", "period": "3s"},
+        "selector": {"matchLabels": {"mirror.linkerd.io/exported": "true"}},
+        "targetTrustDomain": "east.example",
+    }
+    assert link["spec"].items() >= expected.items()
+    assert link["spec"]["targetTrustBundle"] == east.roots
+    await east.export()
+    link["spec"] |= {"probeSpec": PROBE, "gatewayAddress": "203.0.113.10"}
+    async with Cluster("west").running() as west, west.controller(), east.controller():
+        for item in (mirror, destination, link):
+            await west.client.create(await west.client.discover(item["apiVersion"], item["kind"]), item)
+        await west.until(lambda: west.outcome("backend") == "Mirrored")
+        await west.until(lambda: west.condition("TrustEstablished") == "True Established")
+
+
+async def test_a_loopback_api_server_is_replaced_by_the_address_that_the_cluster_publishes(
+    run: Run, east: Cluster
+) -> None:
+    await linkable(east)
+    await east.client.patch(SLICES, "kubernetes", {"endpoints": [{"addresses": ["172.30.0.11"]}]}, "default")
+    result = await run("mc", "link-gen", "--cluster-name=east", "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert "only reachable from this machine" in result.stderr
+    secret = json.loads(result.stdout)["items"][0]
+    config = yaml.safe_load(base64.b64decode(secret["data"]["kubeconfig"]))
+    assert config["clusters"][0]["cluster"] == {
+        "server": "http://172.30.0.11:6443",
+        "certificate-authority-data": "Q0E=",
+    }
+    assert config["users"][0]["user"] == {"token": east.remote_access}
+
+
+async def test_a_node_port_gateway_is_given_by_address_and_port(run: Run, east: Cluster) -> None:
+    await issue_token(east)
+    spec = {"type": "NodePort", "ports": [{"name": "mc-gateway", "port": 4143, "nodePort": 30443}]}
+    await east.client.patch(SERVICES, names.GATEWAY, {"spec": spec}, NAMESPACE)
+    refused = await run("mc", "link", "--cluster-name=east", f"--api-server-address={east.url}")
+    assert refused.exit_code == 1
+    assert "--gateway-address=<node-ip>:30443" in refused.stderr
+    for flags in (["--gateway-address=192.0.2.1:30443"], ["--gateway-addresses", "192.0.2.1"]):
+        result = await run("mc", "link", "--cluster-name=east", f"--api-server-address={east.url}", *flags)
+        assert result.exit_code == 0, result.output
+        spec = list(yaml.safe_load_all(result.stdout))[2]["spec"]
+        assert (spec["gatewayAddress"], spec["gatewayPort"]) == ("192.0.2.1", "30443")
+
+
+async def test_link_without_a_gateway_or_with_a_name_that_cannot_be_used(run: Run, east: Cluster) -> None:
+    await issue_token(east)
+    result = await run("mc", "link", "--cluster-name=east", f"--api-server-address={east.url}", "--gateway=false")
+    assert list(yaml.safe_load_all(result.stdout))[2]["spec"]["gatewayAddress"] == ""
+    refused = await run("mc", "link", "--cluster-name=East_1")
+    assert refused.exit_code == 2
+    assert "lower-case letters" in refused.stderr
+
+
+async def test_gateways_and_check_tell_what_the_controller_knows(run: Run, east: Cluster) -> None:
+    empty = await run("mc", "gateways")
+    assert empty.stdout == "CLUSTER  ALIVE  NUM_SVC  LATENCY\n"
+    async with Cluster("west").running() as west, Gateway().running() as gateway, west.controller(gateway.url):
+        await west.export()
+        async with east.controller(gateway.url):
+            await east.link(west)
+            await east.until(lambda: east.condition("Ready", "linkerd-west") == "True Ready")
+            await east.until(lambda: east.link_status("linkerd-west").get("services") == "1/1")
+    shown = (await run("mc", "gateways")).stdout.splitlines()[1].split()
+    assert shown[:3] == ["west", "True", "1"]
+    assert shown[3].endswith("ms")
+    (row,) = json.loads((await run("mc", "gateways", "-o", "json")).stdout)
+    assert (row["clusterName"], row["alive"], row["numberOfServices"]) == ("west", True, 1)
+
+    result = await run("mc", "check", "--wait", "0s", "-o", "json")
+    assert result.exit_code == 1
+    checks = json.loads(result.stdout)["categories"][1]["checks"]
+    wrong = {check["description"] for check in checks if check["result"] != "success"}
+    assert wrong == {
+        "Link and CLI versions match",
+        "service mirror controllers are running",
+        "multicluster extension proxies are healthy",
+    }, checks
+    ready = {"readyReplicas": 1, "replicas": 1}
+    await east.client.patch_status(DEPLOYMENTS, names.MULTICLUSTER_CONTROLLER, ready, NAMESPACE)
+    table = await run("mc", "check", "--wait", "0s")
+    assert "√ service mirror controllers are running" in table.stdout
+
+
+async def test_check_names_the_link_that_does_not_work_and_why(run: Run, east: Cluster) -> None:
+    west = Cluster("west")
+    async with east.controller():
+        await east.link(west, credentials=False)
+        await east.until(lambda: east.condition("Reachable", "linkerd-west") == "False SecretMissing")
+    result = await run("mc", "check", "--wait", "0s")
+    assert result.exit_code == 1
+    assert "    * linkerd-west: Secret linkerd-multicluster/cluster-credentials-west does not exist." in result.stdout
+
+
+async def test_uninstall_waits_for_links_to_be_gone_and_unlink_names_them(run: Run, east: Cluster) -> None:
+    await east.link(Cluster("west"), credentials=False)
+    refused = await run("mc", "uninstall")
+    assert refused.exit_code == 1
+    assert "  * west" in refused.stderr
+    printed = await run("mc", "unlink", "--cluster-name", "west")
+    objects = {(item["kind"], item["metadata"]["name"]) for item in yaml.safe_load_all(printed.stdout)}
+    assert objects == {("Link", "linkerd-west"), ("Secret", "cluster-credentials-west")}
+    assert (await run("mc", "unlink", "--cluster-name", "north")).exit_code == 1
+    await east.client.delete(LINKS, "linkerd-west", NAMESPACE)
+    removed = await run("mc", "uninstall")
+    kinds = [item["kind"] for item in yaml.safe_load_all(removed.stdout)]
+    assert kinds[-1] == "Namespace"
+    assert "CustomResourceDefinition" not in kinds
+
+
+async def test_allow_makes_an_account_that_can_be_revoked_alone(run: Run) -> None:
+    result = await run("mc", "allow", "--service-account-name", "partner")
+    objects = list(yaml.safe_load_all(result.stdout))
+    assert {"partner", "partner-token"} <= {item["metadata"]["name"] for item in objects}
+
+
+@pytest.mark.parametrize(
+    ("text", "selector"),
+    [
+        ("a=b", {"matchLabels": {"a": "b"}}),
+        ("a==b,c=", {"matchLabels": {"a": "b", "c": ""}}),
+        ("a!=b", {"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}),
+        (
+            "a in (b, c),!d",
+            {
+                "matchExpressions": [
+                    {"key": "a", "operator": "In", "values": ["b", "c"]},
+                    {"key": "d", "operator": "DoesNotExist"},
+                ]
+            },
+        ),
+        ("a", {"matchExpressions": [{"key": "a", "operator": "Exists"}]}),
+    ],
+)
+def test_selectors_as_kubectl_writes_them(text: str, selector: dict[str, Any]) -> None:
+    assert parse_selector(text) == selector
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("192.0.2.1:30443", ("192.0.2.1", "30443")),
+        ("gw.example", ("gw.example", "")),
+        ("2001:db8::1", ("2001:db8::1", "")),
+        ("[2001:db8::1]:443", ("2001:db8::1", "443")),
+    ],
+)
+def test_addresses_with_and_without_port(text: str, expected: tuple[str, str]) -> None:
+    assert split_port(text) == expected
