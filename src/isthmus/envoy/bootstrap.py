@@ -25,6 +25,8 @@ Envoy watches the whole directory: a log in there would make it read its secret 
 
 _TYPE: Final = "type.googleapis.com/envoy."
 _UNLIMITED: Final = 1 << 30
+_APPLICATION_IDLE: Final = "1.5s"
+"""Applications close idle connections, some after 2 s; a request must not meet one that is just being closed."""
 _STAT_PREFIXES: Final = ("cluster_manager.", "listener_manager.", "control_plane.", "server.", "sds.", "l5d")
 _STAT_SUFFIXES: Final = (
     "membership_healthy",
@@ -192,7 +194,8 @@ def _original_destination(name: str, **protocol: Any) -> dict[str, Any]:
         },
     }
     if protocol:
-        cluster["typed_extension_protocol_options"] = _http_options(**protocol)
+        idle = {"idle_timeout": _APPLICATION_IDLE}
+        cluster["typed_extension_protocol_options"] = _http_options(common_http_protocol_options=idle, **protocol)
     return cluster
 
 

@@ -68,7 +68,7 @@ def _requests(client: tuple[Any, ...]) -> Any:
     removed = (names.ORIGINAL_PROTOCOL_HEADER, *(() if client else (names.CLIENT_ID_HEADER,)))
     return requests.connection_manager(
         stat_prefix="inbound-mesh" if client else "inbound",
-        http2=protocol.requests_http2(keepalive=False),
+        http2=protocol.requests_http2(pings=False),
         upgrades=("websocket",),
         request_headers=client,
         removed_request_headers=removed,
@@ -107,7 +107,7 @@ def _gateway() -> Any:
             stat_prefix="gateway",
             cluster=f"{names.EXPORT_CLUSTER_PREFIX}%REQ(:AUTHORITY)%",
             on_demand=True,
-            http2=protocol.tunnel_http2(keepalive=True),
+            http2=protocol.tunnel_http2(pings=False),
             upgrades=("CONNECT",),
             routes=[_tunnel(), _ready(), _nothing_else()],
         ),

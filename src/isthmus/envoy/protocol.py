@@ -19,16 +19,18 @@ OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 PING_INTERVAL = 0.4
 PING_TIMEOUT = 0.5
 """A peer that vanished without a word is noticed within interval + timeout."""
+IDLE = 90.0
+"""An unused connection is closed after this long, and its pings end with it."""
 
 
-def requests_http2(*, keepalive: bool) -> Any:
-    """HTTP/2 that carries requests. WebSockets travel in it as extended CONNECT."""
-    return _http2(stream=4 * MEBIBYTE, connection=32 * MEBIBYTE, keepalive=keepalive)
+def requests_http2(*, pings: bool) -> Any:
+    """HTTP/2 that carries requests. WebSockets travel in it as extended CONNECT. The client's side pings."""
+    return _http2(stream=4 * MEBIBYTE, connection=32 * MEBIBYTE, pings=pings)
 
 
-def tunnel_http2(*, keepalive: bool) -> Any:
+def tunnel_http2(*, pings: bool) -> Any:
     """HTTP/2 that carries whole connections: a stream is a connection with its own windows inside, so be generous."""
-    return _http2(stream=16 * MEBIBYTE, connection=128 * MEBIBYTE, keepalive=keepalive)
+    return _http2(stream=16 * MEBIBYTE, connection=128 * MEBIBYTE, pings=pings)
 
 
 def multiplexed() -> dict[str, Any]:
@@ -40,7 +42,7 @@ def multiplexed() -> dict[str, Any]:
     )
     return _options(
         explicit_http_config=http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig(
-            http2_protocol_options=requests_http2(keepalive=True)
+            http2_protocol_options=requests_http2(pings=True)
         ),
         http_filters=[
             _filter("envoy.filters.http.header_mutation", remember),
@@ -55,7 +57,7 @@ def as_downstream() -> dict[str, Any]:
     return _options(
         use_downstream_protocol_config=http_protocol_options_pb2.HttpProtocolOptions.UseDownstreamHttpConfig(
             http_protocol_options=protocol_pb2.Http1ProtocolOptions(),
-            http2_protocol_options=requests_http2(keepalive=True),
+            http2_protocol_options=requests_http2(pings=True),
         ),
         outlier_detection=_errors_of_proxies(),
     )
@@ -65,7 +67,7 @@ def tunnelling() -> dict[str, Any]:
     """Options of a gateway cluster."""
     return _options(
         explicit_http_config=http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig(
-            http2_protocol_options=tunnel_http2(keepalive=True)
+            http2_protocol_options=tunnel_http2(pings=True)
         )
     )
 
@@ -79,13 +81,13 @@ def write_header(name: str, value: str) -> Any:
     )
 
 
-def _http2(*, stream: int, connection: int, keepalive: bool) -> Any:
+def _http2(*, stream: int, connection: int, pings: bool) -> Any:
     options = protocol_pb2.Http2ProtocolOptions(
         allow_connect=True,
         initial_stream_window_size=wire.uint32(stream),
         initial_connection_window_size=wire.uint32(connection),
     )
-    if keepalive:
+    if pings:
         options.connection_keepalive.CopyFrom(
             protocol_pb2.KeepaliveSettings(interval=wire.seconds(PING_INTERVAL), timeout=wire.seconds(PING_TIMEOUT))
         )
@@ -93,7 +95,9 @@ def _http2(*, stream: int, connection: int, keepalive: bool) -> Any:
 
 
 def _options(**options: Any) -> dict[str, Any]:
-    return {OPTIONS: wire.pack(http_protocol_options_pb2.HttpProtocolOptions(**options))}
+    common = protocol_pb2.HttpProtocolOptions(idle_timeout=wire.seconds(IDLE))
+    message = http_protocol_options_pb2.HttpProtocolOptions(common_http_protocol_options=common, **options)
+    return {OPTIONS: wire.pack(message)}
 
 
 def _errors_of_proxies() -> Any:
