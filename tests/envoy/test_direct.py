@@ -16,6 +16,7 @@ from tests.envoy.harness import APP_PORT, OPAQUE_PORT, Mesh, Pod, mesh
 from tests.envoy.roots import Authority
 
 from isthmus import names
+from isthmus.envoy import absent
 from isthmus.mesh.model import Address, Endpoint
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
@@ -91,7 +92,7 @@ async def test_unknown_bytes_are_closed(west: West) -> None:
     assert await closes(west.nowhere, 80, b"\x00\x01 not http\r\n\r\n")
 
 
-async def test_a_destination_can_become_known(west: West, app: Echo) -> None:
+async def test_a_destination_can_become_known_and_unknown_again(west: West, app: Echo) -> None:
     vip = west.vips[5]
     async with west.session.get(f"http://{vip}/") as reply:
         assert reply.status == 503
@@ -99,6 +100,11 @@ async def test_a_destination_can_become_known(west: West, app: Echo) -> None:
     await west.mesh.reaches(west.client, f"cluster.outbound/{vip}:80.membership_healthy", 1)
     async with west.session.get(f"http://{vip}/") as reply:
         assert reply.status == 200
+    west.mesh.put(absent.cluster(f"outbound/{vip}:80"), node=west.client.name)
+    async with asyncio.timeout(2):
+        while (await west.session.get(f"http://{vip}/")).status != 503:
+            pass
+    assert await closes(vip, 80, b"\x00\x01 not http\r\n\r\n")
 
 
 async def test_a_database_that_speaks_first_is_not_kept_waiting(west: West) -> None:
