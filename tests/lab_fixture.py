@@ -31,6 +31,12 @@ class Lab:
             str(BIN / "isthmus"), group, command, "--dir", str(self.path), *rest, check=check, timeout=timeout
         )
 
+    def demo(self) -> str:
+        """Bring everything up as a newcomer does, by `isthmus demo`; what it printed."""
+        printed = self._run(str(BIN / "isthmus"), "demo", "--dir", str(self.path))
+        self.environment |= environment_of(self.path)
+        return printed
+
     def kubectl(
         self, cluster: str, *words: str, stdin: str | None = None, check: bool = True, timeout: float = COMMAND_TIMEOUT
     ) -> str:
@@ -92,8 +98,13 @@ def start(path: Path, *, clusters: str = f"{EAST},{WEST}") -> Lab:
     """Bring a lab up in a directory."""
     lab = Lab(path, dict(os.environ))
     lab.isthmus("lab", "up", "--clusters", clusters)
-    lab.environment |= {"KUBECONFIG": str(path / "kubeconfig"), "PATH": f"{path / 'bin'}:{os.environ['PATH']}"}
+    lab.environment |= environment_of(path)
     return lab
+
+
+def environment_of(path: Path) -> dict[str, str]:
+    """What `eval "$(isthmus lab env)"` sets."""
+    return {"KUBECONFIG": str(path / "kubeconfig"), "PATH": f"{path / 'bin'}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="session")
