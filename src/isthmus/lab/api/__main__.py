@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,7 @@ async def run(given: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     pki = Pki(given.pki_dir)
-    store = Store()
+    store = Store(revision=time.time_ns() // 1_000_000)
     rbac = Rbac(store)
     tokens = Tokens.load(pki.account_key.read_bytes(), domain=given.cluster_domain)
     admission = ClusterAdmission(store)

@@ -89,10 +89,15 @@ class Watcher:
 
 
 class Store:
-    """The cluster's objects in memory."""
+    """The cluster's objects in memory.
 
-    def __init__(self) -> None:
-        self.revision = 1
+    A server that starts anew must count on from a `revision` that the one before it never reached: watchers of that
+    one then learn that they are too old, and list again.
+    """
+
+    def __init__(self, revision: int = 1) -> None:
+        self.revision = revision
+        self._first = revision
         self._objects: dict[Kind, dict[Key, Object]] = {}
         self._logs: dict[Kind, deque[Event]] = {}
         self._trimmed: dict[Kind, int] = {}
@@ -150,8 +155,9 @@ class Store:
         kind = (group, resource)
         watcher = Watcher(self, kind)
         if since is not None:
-            if since < self._trimmed.get(kind, 0):
-                raise Expired(f"too old resource version: {since} ({self._trimmed[kind] + 1})")
+            oldest = max(self._first, self._trimmed.get(kind, 0))
+            if not oldest <= since <= self.revision:
+                raise Expired(f"too old resource version: {since} ({oldest + 1})")
             for event in self._logs.get(kind, ()):
                 if event.revision > since:
                     watcher.offer(event)
@@ -160,6 +166,12 @@ class Store:
 
     def forget(self, kind: Kind, watcher: Watcher) -> None:
         self._watchers.get(kind, set()).discard(watcher)
+
+    def forget_before(self, group: str, resource: str, revision: int) -> None:
+        """Drop the events before a revision, as compaction does: watches from before it are refused."""
+        log = self._logs.get((group, resource), deque())
+        while log and log[0].revision < revision:
+            self._trimmed[group, resource] = log.popleft().revision
 
     def wake_all(self) -> None:
         """Make every watcher return from `next`, for a server that is stopping."""
