@@ -1,0 +1,261 @@
+"""What another cluster must know to reach this one: read from the cluster, with the next step where it is missing."""
+
+import base64
+import ipaddress
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+import yaml
+
+from isthmus import names
+from isthmus.cli.options import Cluster, fail
+from isthmus.kube import errors
+from isthmus.kube.client import SyncClient
+from isthmus.kube.kinds import Object, plain
+
+CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
+SECRETS: Final = plain("v1", "Secret", "secrets")
+SERVICES: Final = plain("v1", "Service", "services")
+SLICES: Final = plain("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+INSTALL: Final = "Run `linkerd multicluster install | kubectl apply -f -` there first."
+WAIT: Final = 30.0
+PAUSE: Final = 0.3
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The cluster that is linked to: everything that goes into the printed objects."""
+
+    name: str
+    domain: str
+    linkerd_namespace: str
+    namespace: str
+    trust_domain: str
+    trust_bundle: str
+    server: str
+    authority: str
+    account: str
+    token: str
+    gateway_addresses: str
+    gateway_port: str
+    gateway_identity: str
+    probe_period: str
+    probe_path: str
+
+
+def inspect(
+    client: SyncClient,
+    cluster: Cluster,
+    *,
+    cluster_name: str,
+    namespace: str,
+    api_server_address: str | None,
+    service_account_name: str,
+    gateway_name: str,
+    gateway_namespace: str,
+    gateway_addresses: str | None,
+    gateway_port: int | None,
+    gateway: bool,
+) -> Target:
+    """Everything the other cluster must know; ends the command, with the next step, when something is missing."""
+    values, roots = _control_plane(client, cluster)
+    token, authority = _token(client, cluster, service_account_name, namespace)
+    trust_domain = roots[names.TRUST_DOMAIN_KEY]
+    annotations: dict[str, str] = {}
+    hosts, port = "", ""
+    if gateway:
+        service = _gateway(client, cluster, gateway_name, gateway_namespace)
+        annotations = service["metadata"].get("annotations") or {}
+        given = _given_addresses(gateway_addresses, gateway_port)
+        hosts, port = given if given else _published(client, service, gateway_port)
+        port = port or _service_port(service, outside=True)
+    account = f"{gateway_name}.{gateway_namespace}.serviceaccount.identity"
+    return Target(
+        name=cluster_name,
+        domain=str(values.get("clusterDomain") or "cluster.local"),
+        linkerd_namespace=cluster.linkerd_namespace,
+        namespace=namespace,
+        trust_domain=trust_domain,
+        trust_bundle=roots[names.TRUST_ROOTS_KEY],
+        server=_server(client, api_server_address),
+        authority=authority,
+        account=service_account_name,
+        token=token,
+        gateway_addresses=hosts,
+        gateway_port=port,
+        gateway_identity=f"{account}.{cluster.linkerd_namespace}.{trust_domain}" if gateway else "",
+        probe_period=annotations.get("mirror.linkerd.io/probe-period", "3").removesuffix("s") + "s",
+        probe_path=annotations.get("mirror.linkerd.io/probe-path", "/ready"),
+    )
+
+
+def _control_plane(client: SyncClient, cluster: Cluster) -> tuple[dict[str, Any], dict[str, str]]:
+    hint = "Run `linkerd install | kubectl apply -f -` there first."
+    try:
+        config = client.get(CONFIG_MAPS, names.CONFIG_MAP, cluster.linkerd_namespace)
+        roots = client.get(CONFIG_MAPS, names.TRUST_ROOTS_CONFIG_MAP, cluster.linkerd_namespace)
+    except errors.NotFound:
+        fail(f"The control plane is not installed in {cluster.label}.", hint)
+    try:
+        values = dict(yaml.safe_load(config["data"]["values"]))
+        data = {key: str(roots["data"][key]) for key in (names.TRUST_DOMAIN_KEY, names.TRUST_ROOTS_KEY)}
+    except (KeyError, TypeError, ValueError, yaml.YAMLError):
+        fail(f"The configuration of the control plane in {cluster.label} is incomplete.", hint)
+    return values, data
+
+
+def _token(client: SyncClient, cluster: Cluster, account: str, namespace: str) -> tuple[str, str]:
+    """The account's token, and the authority (base64 PEM) that vouches for the API server."""
+
+    def ready() -> tuple[str, str] | None:
+        for secret in client.list(SECRETS, namespace):
+            owner = (secret["metadata"].get("annotations") or {}).get("kubernetes.io/service-account.name")
+            data = secret.get("data") or {}
+            if secret.get("type") == "kubernetes.io/service-account-token" and owner == account and "token" in data:
+                return base64.b64decode(data["token"]).decode(), data.get("ca.crt", "")
+        return None
+
+    found = _eventually(ready, f"the token of ServiceAccount {namespace}/{account}")
+    if found is None:
+        fail(
+            f"ServiceAccount {namespace}/{account} of {cluster.label} has no token.",
+            f"{INSTALL} For an account of your own, use `linkerd multicluster allow`.",
+        )
+    return found
+
+
+def _eventually(ready: Callable[[], T | None], what: str) -> T | None:
+    """Its value once it has one; things that were just applied take a moment."""
+    deadline = time.monotonic() + WAIT
+    told = False
+    while (value := ready()) is None:
+        if time.monotonic() > deadline:
+            return None
+        if not told:
+            click.echo(f"waiting for {what}", err=True)
+            told = True
+        time.sleep(PAUSE)
+    return value
+
+
+def _gateway(client: SyncClient, cluster: Cluster, name: str, namespace: str) -> Object:
+    try:
+        return client.get(SERVICES, name, namespace)
+    except errors.NotFound:
+        fail(
+            f"{cluster.label} has no gateway: Service {namespace}/{name} does not exist.",
+            f"{INSTALL} Without a gateway, use --gateway=false.",
+        )
+
+
+def _given_addresses(text: str | None, port: int | None) -> tuple[str, str] | None:
+    """Hosts and port as given by flags; every host may carry the port."""
+    if text is None:
+        return None
+    found = [split_port(part) for part in parts(text)]
+    ports = {own for _, own in found if own} | ({str(port)} if port else set())
+    if not found or not all(host for host, _ in found):
+        raise click.BadParameter(f'"{text}" is not a list of hosts', param_hint="--gateway-addresses")
+    if len(ports) > 1:
+        raise click.BadParameter(
+            f"all addresses of a gateway share one port, not {', '.join(sorted(ports))}",
+            param_hint="--gateway-addresses",
+        )
+    return ",".join(host for host, _ in found), next(iter(ports), "")
+
+
+def split_port(text: str) -> tuple[str, str]:
+    """`host`, `host:port`, `[v6]:port` or a bare IPv6 address, as host and port ("" when it has none)."""
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
+        return host.strip("[]"), port
+    return text.strip("[]"), ""
+
+
+def _published(client: SyncClient, service: Object, port: int | None) -> tuple[str, str]:
+    """The addresses that the gateway's load balancer was given."""
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    advice = "Say where it is reachable with --gateway-addresses=<host>[:port]."
+    if service["spec"].get("type") == "NodePort":
+        number = _service_port(service, outside=True)
+        fail(
+            f"The gateway {namespace}/{name} is a NodePort Service on port {number}; nodes' outside addresses are not "
+            "known here.",
+            f"Say where it is reachable: --gateway-address=<node-ip>:{number}",
+        )
+    if service["spec"].get("type") != "LoadBalancer":
+        fail(f"The gateway {namespace}/{name} is not a LoadBalancer Service, so it has no outside address.", advice)
+
+    def ready() -> str | None:
+        status = client.get(SERVICES, name, namespace).get("status") or {}
+        entries = (status.get("loadBalancer") or {}).get("ingress") or []
+        return ",".join(str(entry.get("ip") or entry.get("hostname")) for entry in entries) or None
+
+    hosts = _eventually(ready, f"the load balancer address of Service {namespace}/{name}")
+    if hosts is None:
+        fail(
+            f"The load balancer of the gateway {namespace}/{name} has no address yet.",
+            f"Wait until `kubectl -n {namespace} get svc {name}` shows an EXTERNAL-IP, and link again. {advice}",
+        )
+    return hosts, str(port) if port else _service_port(service, outside=False)
+
+
+def _service_port(service: Object, *, outside: bool) -> str:
+    """The gateway's port; the node's port where `outside` and the Service has one for nodes."""
+    ports = service["spec"].get("ports") or []
+    chosen = next((port for port in ports if port.get("name") == "mc-gateway"), ports[0] if ports else {})
+    if outside and service["spec"].get("type") == "NodePort":
+        return str(chosen.get("nodePort") or names.GATEWAY_PORT)
+    return str(chosen.get("port") or names.GATEWAY_PORT)
+
+
+def _server(client: SyncClient, given: str | None) -> str:
+    """Where the other cluster reaches this API server: a loopback address would be its own."""
+    if given:
+        return given if "://" in given else f"https://{given}"
+    url = urlsplit(client.url)
+    if not _loopback(url.hostname or ""):
+        return client.url
+    where = _published_server(client)
+    if where is None:
+        fail(
+            f"{client.url} is only reachable from this machine, and the cluster publishes no other address.",
+            "Give the address that the other cluster can reach with --api-server-address=https://<host>:<port>.",
+        )
+    server = urlunsplit((url.scheme, where, url.path, "", ""))
+    click.echo(
+        f"note: {client.url} is only reachable from this machine; the Link uses {server}. "
+        "Use --api-server-address for another address.",
+        err=True,
+    )
+    return server
+
+
+def _published_server(client: SyncClient) -> str | None:
+    """Host and port of the API server as its own cluster knows them."""
+    for item in client.list(SLICES, "default", labels=f"{names.SERVICE_NAME_LABEL}=kubernetes"):
+        addresses = [address for endpoint in item.get("endpoints") or [] for address in endpoint["addresses"]]
+        ports = [port["port"] for port in item.get("ports") or []]
+        if addresses and ports:
+            host = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
+            return f"{host}:{ports[0]}"
+    return None
+
+
+def _loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def parts(text: str) -> list[str]:
+    """A comma-separated list."""
+    return [part.strip() for part in text.split(",") if part.strip()]
