@@ -17,6 +17,7 @@ from isthmus.lab.node.commands import run
 
 BRIDGE: Final = "cni0"
 UPLINK: Final = "eth0"
+NAMESPACES: Final = "/run/netns"
 DIAL_TIMEOUT: Final = 5.0
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET: Final = 0x40000000
@@ -91,8 +92,9 @@ async def add_pod(netns: str, *, address: str, pod_cidr: str) -> None:
 
 
 async def remove_pod(netns: str) -> None:
-    """Undo `add_pod`. The veth pair goes with the namespace."""
-    await run(["ip", "netns", "del", netns])
+    """Undo `add_pod`, also when it did not come far. The veth pair goes with the namespace."""
+    if netns in os.listdir(NAMESPACES):
+        await run(["ip", "netns", "del", netns])
 
 
 async def _batch(lines: Iterable[str], netns: str = "") -> None:
@@ -139,7 +141,7 @@ def _connect_inside(netns: str, port: int) -> socket.socket:
 
     def make() -> None:
         try:
-            namespace = os.open(f"/run/netns/{netns}", os.O_RDONLY | os.O_CLOEXEC)
+            namespace = os.open(f"{NAMESPACES}/{netns}", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 _set_network_namespace(namespace)
             finally:

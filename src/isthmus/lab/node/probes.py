@@ -5,6 +5,7 @@ not at the next full period. Only the tries at full periods count as failures.
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,7 +167,14 @@ async def _http(wanted: Mapping[str, Any], target: Target) -> str:
     path = "/" + str(wanted.get("path") or "/").lstrip("/")
     url = f"{scheme}://{host}:{target.port(wanted['port'])}{path}"
     headers = {"User-Agent": "kube-probe/1.0"} | {one["name"]: one["value"] for one in wanted.get("httpHeaders") or ()}
-    connector = aiohttp.TCPConnector(ssl=_trusting() if scheme == "https" else True, force_close=True)
+    try:
+        return await _get(url, headers)
+    except aiohttp.ClientConnectorError as error:
+        return f'Get "{url}": {os.strerror(error.errno).lower() if error.errno else error}'
+
+
+async def _get(url: str, headers: Mapping[str, str]) -> str:
+    connector = aiohttp.TCPConnector(ssl=_trusting() if url.startswith("https:") else True, force_close=True)
     async with (
         aiohttp.ClientSession(connector=connector) as session,
         session.get(url, headers=headers, allow_redirects=False) as response,

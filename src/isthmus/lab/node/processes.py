@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from isthmus.lab.node.network import NAMESPACES
 from isthmus.lab.node.terminal import Terminal, controlling
 
 SETUP_TIMEOUT: Final = 20.0
@@ -119,7 +120,7 @@ async def start(launch: Launch) -> Process:
     inner = [*(_CONTROLLING if launch.tty else ()), *launch.privileges, *launch.command]
     argv = [
         *(_tool("setpriv"), "--pdeathsig", "KILL"),
-        *(_tool("nsenter"), f"--net=/run/netns/{launch.netns}"),
+        *(_tool("nsenter"), f"--net={NAMESPACES}/{launch.netns}"),
         *(_tool("unshare"), "--mount", "--pid", "--uts", "--fork", "--kill-child"),
         *("/bin/sh", "-c", _SETUP, "setup"),
         *(str(launch.root), str(launch.mounts), launch.hostname, launch.working_dir),

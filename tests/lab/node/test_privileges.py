@@ -1,0 +1,41 @@
+"""What a container may do, by its security context."""
+
+import pytest
+
+from isthmus.lab.node import privileges
+
+
+def test_root_keeps_everything():
+    argv = privileges.setpriv({})
+    assert "--reuid=0" in argv
+    assert not any("caps" in word or "bounding" in word for word in argv)
+
+
+@pytest.mark.parametrize("context", [{"runAsUser": 2102}, {"runAsUser": 2102, "runAsGroup": 7}])
+def test_another_user_loses_every_capability(context):
+    argv = privileges.setpriv(context)
+    assert "--reuid=2102" in argv
+    assert f"--regid={context.get('runAsGroup', 2102)}" in argv
+    assert "--bounding-set=-all" in argv
+
+
+def test_an_added_capability_survives_the_change_of_user():
+    argv = privileges.setpriv({"runAsNonRoot": True, "capabilities": {"add": ["NET_ADMIN", "CAP_NET_RAW"]}})
+    assert "--reuid=65534" in argv
+    assert "--ambient-caps=-all,+net_admin,+net_raw" in argv
+
+
+def test_a_program_always_dies_with_its_parent():
+    for every_user in (True, False):
+        assert privileges.setpriv({"runAsUser": 5}, every_user=every_user)[1:3] == ["--pdeathsig", "KILL"]
+
+
+def test_the_container_overrides_the_pod():
+    pod = {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}
+    assert privileges.security_of(pod, {"securityContext": {"runAsUser": 3}}) == {"runAsUser": 3, "runAsGroup": 2}
+
+
+@pytest.mark.parametrize(("text", "every"), [("0 0 4294967295", True), ("0 1000 1", False)])
+def test_a_user_namespace_with_one_user_is_recognized(tmp_path, text, every):
+    (tmp_path / "map").write_text(text + "\n")
+    assert privileges.maps_every_user(tmp_path / "map") is every
