@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from tests.destination.harness import AdsClient, connected, leaf, shown
 from tests.mesh import objects as make
@@ -68,12 +69,20 @@ async def test_a_changed_endpoint_is_pushed(world: World) -> None:
         assert addresses(await client.receive()) == ["10.244.0.7", "10.244.0.8"]
 
 
-async def test_an_unknown_name_is_removed_at_once_and_again_when_asked_again(world: World) -> None:
+async def test_an_unknown_destination_is_an_empty_cluster_and_again_when_asked_again(world: World) -> None:
+    name = "outbound/8.8.8.8:53"
     async with stream(world) as client:
         for _ in range(2):
-            await client.send(wire.CLUSTER, "outbound/8.8.8.8:53")
-            response = await client.receive()
-            assert (list(response.removed_resources), list(response.resources)) == (["outbound/8.8.8.8:53"], [])
+            await client.send(wire.CLUSTER, name)
+            (resource,) = (await client.receive()).resources
+            cluster = cluster_pb2.Cluster.FromString(resource.resource.value)
+            assert (cluster.name, len(cluster.load_assignment.endpoints)) == (name, 0)
+
+
+async def test_an_unknown_secret_is_removed_at_once(world: World) -> None:
+    async with stream(world) as client:
+        await client.send(wire.SECRET, "trust/nobody")
+        assert list((await client.receive()).removed_resources) == ["trust/nobody"]
 
 
 async def test_listeners_come_without_being_named(world: World) -> None:

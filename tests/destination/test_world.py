@@ -4,8 +4,8 @@ import pytest
 from tests.mesh import objects as make
 
 from isthmus import names
-from isthmus.destination import wire
-from isthmus.destination.session import MISSING, PENDING
+from isthmus.destination import render, wire
+from isthmus.destination.session import PENDING
 from isthmus.destination.wire import Served
 from isthmus.destination.world import Proxy, World
 from isthmus.mesh.state import Remote, RemoteKey
@@ -106,8 +106,8 @@ def test_exports_are_for_gateways_only(world: World) -> None:
     client, gateway = Listener(world), Listener(world, "gw", "linkerd-multicluster")
     for listener in (client, gateway):
         listener.proxy.subscribe(wire.CLUSTER, name)
-    assert client.proxy.answer(wire.CLUSTER, name) is MISSING
-    assert isinstance(gateway.proxy.answer(wire.CLUSTER, name), Served)
+    assert client.proxy.answer(wire.CLUSTER, name) is render.absent(name)
+    assert gateway.proxy.answer(wire.CLUSTER, name) is not render.absent(name)
 
 
 def test_a_service_that_is_no_longer_exported_is_taken_from_the_gateway(world: World) -> None:
@@ -118,7 +118,7 @@ def test_a_service_that_is_no_longer_exported_is_taken_from_the_gateway(world: W
     world.state.set_service(exported, make.service("web", "10.96.0.5", 80))
     world.flush()
     assert gateway.heard() == {name}
-    assert gateway.proxy.answer(wire.CLUSTER, name) is MISSING
+    assert gateway.proxy.answer(wire.CLUSTER, name) is render.absent(name)
 
 
 def test_a_proxy_keeps_its_listeners_while_its_pod_ends(world: World) -> None:

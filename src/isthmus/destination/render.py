@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from isthmus.destination import wire
 from isthmus.destination.wire import Served
+from isthmus.envoy import absent as nothing
 from isthmus.envoy import gateway, listeners, outbound, resources, tls
 from isthmus.mesh.model import ExportCluster, GatewayCluster, OutboundCluster, ProxyConfig, Trust
 
@@ -29,6 +30,12 @@ def render(model: Model) -> tuple[Served, ...]:
         case ProxyConfig():
             messages = listeners.listeners(model)
     return tuple(wire.serve(resources.encode(message)) for message in messages)
+
+
+@lru_cache(maxsize=1024)
+def absent(name: str) -> Served:
+    """The answer to a cluster name that means nothing (any more)."""
+    return wire.serve(resources.encode(nothing.cluster(name)))
 
 
 @lru_cache(maxsize=256)

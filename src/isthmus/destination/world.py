@@ -106,11 +106,18 @@ class World:
             self._depend(entry, frozenset())
 
     def answer(self, proxy: "Proxy", type_url: str, name: str) -> Answer:
+        found = self._find(proxy, type_url, name)
+        if found is MISSING and type_url == wire.CLUSTER:
+            # "Removed" would make every later request wait for an answer that cannot come; see envoy.absent.
+            return render.absent(name)
+        return found
+
+    def _find(self, proxy: "Proxy", type_url: str, name: str) -> Answer:
         question = _question(proxy.pod, type_url, name)
         entry = self._entries.get(question) if question else None
         if entry is None:
             return MISSING
-        if question and question[0].startswith(names.EXPORT_CLUSTER_PREFIX) and not self._is_gateway(proxy.pod):
+        if name.startswith(names.EXPORT_CLUSTER_PREFIX) and not self._is_gateway(proxy.pod):
             log.warning("%s asked for %s, which only gateways may", "/".join(proxy.pod), name)
             return MISSING
         served = entry.served.get((type_url, name))
