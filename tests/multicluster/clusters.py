@@ -36,6 +36,8 @@ SECRETS = plain("v1", "Secret", "secrets")
 NAMESPACES = plain("v1", "Namespace", "namespaces", namespaced=False)
 CONFIG_MAPS = plain("v1", "ConfigMap", "configmaps")
 WATCHED = (SERVICES, SLICES, SECRETS, LINKS, FEDERATED_TRUST_DOMAINS, EVENTS)
+KINDS: dict[tuple[str, str], Kind[Object]] = {}
+"""How kinds are addressed, asked once for all tests."""
 SECONDS = 10.0
 
 
@@ -88,9 +90,15 @@ class Cluster:
     async def _install(self) -> None:
         await self.client.create(NAMESPACES, {"metadata": {"name": names.CONTROL_PLANE_NAMESPACE}})
         for item in multicluster.manifests(MulticlusterValues(trust_domain=self.trust_domain)):
-            kind = await self.client.discover(item["apiVersion"], item["kind"])
-            await self.client.create(kind, item)
+            await self.create(item)
         await self.publish_roots(pki.make_root(self.trust_domain).cert_pem)
+
+    async def create(self, item: Object) -> None:
+        """An object as `kubectl apply` would make it."""
+        known = (item["apiVersion"], item["kind"])
+        if known not in KINDS:
+            KINDS[known] = await self.client.discover(*known)
+        await self.client.create(KINDS[known], item)
 
     async def publish_roots(self, bundle: str) -> None:
         metadata = {"name": names.TRUST_ROOTS_CONFIG_MAP, "namespace": names.CONTROL_PLANE_NAMESPACE}
@@ -196,7 +204,7 @@ class Cluster:
     async def link(self, target: "Cluster", *, name: str = "", credentials: bool = True, **spec: Any) -> None:
         if credentials:
             await self.give_credentials(target.name, target.kubeconfig(target.remote_access))
-        fast = {"probeSpec": {"period": "100ms", "timeout": "1s", "failureThreshold": "2"}}
+        fast = {"probeSpec": {"period": "50ms", "timeout": "1s", "failureThreshold": "2"}}
         item = link_object(target.name, name=name, **(fast | spec))
         del item["metadata"]["creationTimestamp"]
         await self.client.create(LINKS, item)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus import names
@@ -62,6 +62,7 @@ def tampered(draw: st.DrawFn, item: Service) -> Service:
     return msgspec.structs.replace(item, spec=spec)
 
 
+@settings(max_examples=50, deadline=None)
 @given(target=TARGETS, cluster=clusters(), exports=EXPORTS, way=GATEWAYS)
 def test_applying_the_diff_reaches_the_plan_and_then_rests(
     target: str, cluster: tuple[Store, Store], exports: list[Export], way: Any

@@ -70,13 +70,10 @@ class Readiness:
         return _Watch(services, informer, task)
 
     async def _run(self, informer: Informer[ReadySlice]) -> None:
-        running = asyncio.ensure_future(informer.run())
-        try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(informer.run())
             await informer.synced.wait()
             self._changed.set()
-            await running
-        finally:
-            running.cancel()
 
     @property
     def synced(self) -> bool:
