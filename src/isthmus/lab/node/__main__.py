@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -82,6 +83,7 @@ async def serve(kubelet: Kubelet, socket: Path) -> None:
 def main() -> None:
     given = parse(sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.umask(0o022)  # what is made for containers must be readable by every user in them
     if sys.version_info < (3, 12):
         # The default before 3.12 waits for every child in a thread of its own.
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())

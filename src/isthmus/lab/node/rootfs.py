@@ -131,7 +131,7 @@ def _make_target(root: Path, mount: Mount) -> None:
     target = root / mount.target.lstrip("/")
     if target.is_symlink() or not Path(os.path.realpath(target)).is_relative_to(os.path.realpath(root)):
         raise ValueError(f"{mount.target} cannot be mounted: a link stands in its way; choose another mountPath")
-    if mount.options.startswith("bind") and not os.path.isdir(mount.source):
+    if mount.kind == "none" and not os.path.isdir(mount.source):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
     else:
