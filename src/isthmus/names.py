@@ -120,6 +120,8 @@ MANAGED_BY_LABEL: Final = "endpointslice.kubernetes.io/managed-by"
 # --- request headers ----------------------------------------------------------------------------------------------
 CLIENT_ID_HEADER: Final = "l5d-client-id"
 """Set by the server's proxy on every request: the client's SPIFFE ID as its certificate proved it."""
+SERVER_ID_HEADER: Final = "l5d-server-id"
+"""Set by the client's proxy on every answer of a meshed server: the server's SPIFFE ID as its certificate proved it."""
 PROXY_ERROR_HEADER: Final = "l5d-proxy-error"
 """On replies a proxy made itself, never on the application's: the reason in words."""
 ORIGINAL_PROTOCOL_HEADER: Final = "l5d-orig-proto"

@@ -66,6 +66,22 @@ async def test_requests_arrive_as_sent_and_say_who_the_client_is(west: West, app
     assert not [name for name in headers if name.startswith(("x-envoy", "l5d-dst", "l5d-orig"))]
 
 
+async def test_the_answer_says_who_the_server_proved_to_be(west: West, app: Echo) -> None:
+    app.headers = {names.SERVER_ID_HEADER: "forged"}
+    async with west.session.get(f"http://{west.vip}/") as reply:
+        assert reply.headers.getall(names.SERVER_ID_HEADER) == [west.server.identity.spiffe_id]
+
+
+async def test_a_server_without_a_proxy_cannot_claim_an_identity(west: West) -> None:
+    bare = Pod("bare", west.mesh.new_address(), west.server.identity, Path())
+    west.mesh.route(west.client, west.vips[5], (bare.endpoint(meshed=False),))
+    async with echo(bare, port=APP_PORT) as claiming:
+        claiming.headers = {names.SERVER_ID_HEADER: "forged"}
+        async with west.session.get(f"http://{west.vips[5]}/") as reply:
+            assert reply.status == 200
+            assert names.SERVER_ID_HEADER not in reply.headers
+
+
 async def test_http2_stays_http2(west: West) -> None:
     async with calls(west.server) as seen, grpc.aio.insecure_channel(f"{west.vip}:80") as channel:
         answer = await channel.unary_unary("/test/Echo")(b"ping", timeout=3)

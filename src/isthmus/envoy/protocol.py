@@ -37,7 +37,8 @@ def multiplexed() -> dict[str, Any]:
     """Options of a cluster whose endpoints all have a proxy: HTTP/2, with the client's protocol in a header."""
     remember = header_mutation_pb2.HeaderMutation(
         mutations=header_mutation_pb2.Mutations(
-            request_mutations=[write_header(names.ORIGINAL_PROTOCOL_HEADER, "%PROTOCOL%")]
+            request_mutations=[write_header(names.ORIGINAL_PROTOCOL_HEADER, "%PROTOCOL%")],
+            response_mutations=[write_header(names.SERVER_ID_HEADER, "%UPSTREAM_PEER_URI_SAN%")],
         )
     )
     return _options(
@@ -54,6 +55,11 @@ def multiplexed() -> dict[str, Any]:
 
 def as_downstream() -> dict[str, Any]:
     """Options of a cluster some of whose endpoints have no proxy: speak what the client speaks."""
+    unproven = header_mutation_pb2.HeaderMutation(
+        mutations=header_mutation_pb2.Mutations(
+            response_mutations=[mutation_rules_pb2.HeaderMutation(remove=names.SERVER_ID_HEADER)]
+        )
+    )
     return _options(
         use_downstream_protocol_config=http_protocol_options_pb2.HttpProtocolOptions.UseDownstreamHttpConfig(
             http_protocol_options=protocol_pb2.Http1ProtocolOptions(),
@@ -73,7 +79,7 @@ def tunnelling() -> dict[str, Any]:
 
 
 def write_header(name: str, value: str) -> Any:
-    """A mutation that replaces whatever was in a request header."""
+    """A mutation that replaces whatever was in a header."""
     return mutation_rules_pb2.HeaderMutation(
         append=base_pb2.HeaderValueOption(
             header=base_pb2.HeaderValue(key=name, value=value), append_action="OVERWRITE_IF_EXISTS_OR_ADD"
