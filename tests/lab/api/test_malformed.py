@@ -216,3 +216,12 @@ async def test_requests_that_make_no_sense(cluster: Cluster, method: str, path: 
 async def test_the_objects_that_are_spoiled_here_are_good(cluster: Cluster, path: str, body: Any) -> None:
     code, answer = await cluster.call("POST", path, body)
     assert code == 201, answer
+
+
+@pytest.mark.parametrize("depth", [200, 900, 5000])
+async def test_deep_nesting(cluster: Cluster, depth: int) -> None:
+    body = b'{"metadata":{"name":"a"},"data":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+    for path in ("/api/v1/namespaces/default/configmaps", "/api/v1/namespaces/default/pods"):
+        code, answer = await cluster.call("POST", path, body, Content_Type="application/json")
+        assert code in (400, 422), answer
+        _check(code, answer)

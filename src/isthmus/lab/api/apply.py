@@ -60,7 +60,7 @@ Managers = dict[Owner, Entry]
 
 def fields_of(obj: Object, shapes: Shapes) -> Fields:
     """Every field an object speaks about."""
-    return frozenset(path for path, _ in _leaves(obj, (), (), shapes) if not _nobodys(path))
+    return frozenset(path for path, _ in _owned(obj, shapes))
 
 
 def _nobodys(path: Segments) -> bool:
@@ -179,8 +179,10 @@ def updated(
     managers: Managers, old: Object | None, new: Object, owner: Owner, *, api_version: str, shapes: Shapes
 ) -> Managers:
     """The owners after a create, update or patch: what changed is the writer's, what vanished is nobody's."""
-    before = dict(_owned(old, shapes)) if old is not None else {}
-    after = dict(_owned(new, shapes))
+    old = old or {}
+    parts = [part for part in {**old, **new} if part not in old or part not in new or old[part] != new[part]]
+    before = dict(_owned({part: old[part] for part in parts if part in old}, shapes))
+    after = dict(_owned({part: new[part] for part in parts if part in new}, shapes))
     changed = frozenset(path for path, value in after.items() if path not in before or before[path] != value)
     gone = frozenset(path for path in before if path not in after)
     if not changed and not gone:
@@ -196,6 +198,9 @@ def updated(
 
 
 def _owned(obj: Object, shapes: Shapes) -> Iterable[tuple[Segments, Any]]:
+    metadata = obj.get("metadata")
+    if metadata:
+        obj = obj | {"metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
     return ((path, value) for path, value in _leaves(obj, (), (), shapes) if not _nobodys(path))
 
 

@@ -1,6 +1,6 @@
 """What a real API server fills into built-in kinds and controllers, the kubelet and kubectl rely on.
 
-Each function changes a copy that its caller made; `fill` is the entry point.
+Each function changes the object it is given; `fill` is the entry point.
 """
 
 import base64
@@ -12,13 +12,11 @@ from isthmus.lab.api.contracts import Object, ResourceInfo
 
 
 def fill(info: ResourceInfo, obj: Object) -> Object:
-    """A copy of the object with the defaults of its kind."""
+    """The object with the defaults of its kind. It is changed in place: its caller must own all of it."""
     default = _DEFAULTS.get((info.group, info.kind))
-    if default is None:
-        return obj
-    filled = copy.deepcopy(obj)
-    default(filled)
-    return filled
+    if default is not None:
+        default(obj)
+    return obj
 
 
 def _spec(obj: Object) -> dict[str, Any]:
@@ -180,7 +178,7 @@ def _service(obj: Object) -> None:
         _set(spec, allocateLoadBalancerNodePorts=True)
     for port in _maps(spec, "ports"):
         _set(port, protocol="TCP")
-        if (not port.get("targetPort") and spec.get("clusterIP") != "None") or not port.get("targetPort"):
+        if not port.get("targetPort"):
             port["targetPort"] = port.get("port")
     _set(_map(obj, "status"), loadBalancer={})
 

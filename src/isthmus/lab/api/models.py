@@ -1,5 +1,6 @@
 """Are the fields of a built-in object of the right type? Answered by lightkube's models of the Kubernetes API."""
 
+import base64
 import importlib
 from collections.abc import Iterator
 from functools import cache
@@ -24,6 +25,16 @@ _PACKAGES: Final = {
     "storage.k8s.io": "storage",
 }
 
+_STRING_MAPS: Final = (("metadata", "labels"), ("metadata", "annotations"))
+"""Maps that the models leave open."""
+_KIND_STRING_MAPS: Final = {
+    ("", "ConfigMap"): (("data",),),
+    ("", "Secret"): (("stringData",),),
+    ("", "Service"): (("spec", "selector"),),
+    ("apps", "Deployment"): (("spec", "selector", "matchLabels"), ("spec", "template", "metadata", "labels")),
+}
+_BASE64_MAPS: Final = {("", "ConfigMap"): (("binaryData",),), ("", "Secret"): (("data",),)}
+
 
 @cache
 def _model(group: str, version: str, kind: str) -> type | None:
@@ -44,13 +55,32 @@ def check(info: ResourceInfo, name: str, obj: Object) -> None:
     else:
         metadata = _model("meta", "v1", "ObjectMeta")
         _convert(info, name, obj.get("metadata"), metadata or dict)
-    for field in ("labels", "annotations"):
-        for key, value in (obj["metadata"].get(field) or {}).items():
+    for path in (*_STRING_MAPS, *_KIND_STRING_MAPS.get((info.group, info.kind), ())):
+        for key, value in _at(obj, path).items():
             if not isinstance(value, str):
-                raise bad_request(
-                    f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: '
-                    f"metadata.{field}[{key}] is not a string"
-                )
+                raise _unfit(info, f"{'.'.join(path)}[{key}] is not a string")
+    for path in _BASE64_MAPS.get((info.group, info.kind), ()):
+        for key, value in _at(obj, path).items():
+            if not _is_base64(value):
+                raise _unfit(info, f"{'.'.join(path)}[{key}] is not base64")
+
+
+def _at(obj: Object, path: tuple[str, ...]) -> Object:
+    for step in path:
+        obj = obj.get(step) or {}
+    return obj
+
+
+def _is_base64(value: Any) -> bool:
+    try:
+        base64.b64decode(value, validate=True)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _unfit(info: ResourceInfo, why: str) -> ApiError:
+    return bad_request(f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {why}')
 
 
 def _convert(info: ResourceInfo, name: str, value: Any, model: type) -> None:
@@ -66,7 +96,7 @@ def _worded(info: ResourceInfo, name: str, message: str) -> ApiError:
     if what.startswith("Object missing required field"):
         missing = what.split("`")[1]
         return invalid(info, name, [(f"{path}.{missing}".strip("."), "Required value")])
-    return bad_request(f'{info.kind} in version "{info.version}" cannot be handled as a {info.kind}: {path}: {what}')
+    return _unfit(info, f"{path}: {what}")
 
 
 def unknown_fields(info: ResourceInfo, obj: Object) -> list[str]:

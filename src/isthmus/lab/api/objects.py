@@ -303,7 +303,7 @@ class Objects:
         obj = without_nulls(obj)
         models.check(info, target.name, obj)
         _refuse_unknown(models.unknown_fields(info, obj) if options.strict else [], options)
-        obj = defaults.fill(info, obj)
+        obj = defaults.fill(info, obj)  # without_nulls has copied it
         if (info.group, info.kind) == ("", "Namespace") and old is None:
             obj = obj | {"spec": {"finalizers": ["kubernetes"]} | (obj.get("spec") or {})}
         if target.kind == crd.CRD:

@@ -170,6 +170,8 @@ class ApiServer:
         except web.HTTPRequestEntityTooLarge:
             text = f"the body of the request is larger than {MAX_BODY} bytes"
             return reply(ApiError(413, "RequestEntityTooLarge", text).status(), 413)
+        except RecursionError:
+            return reply(ApiError(400, "BadRequest", "the body of the request is nested too deeply").status(), 400)
         except (asyncio.CancelledError, ConnectionError, web.HTTPException):
             raise
         except Exception:
