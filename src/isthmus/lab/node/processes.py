@@ -2,7 +2,8 @@
 
 The chain of a container is `setpriv`, `nsenter` and `unshare` (waiting) and the container's first process. Every link
 dies with the one before it, so that killing the node kills every container. The shell script between `unshare` and the
-program mounts what the container sees. Its messages go to the container's stderr, up to a line that says it is done.
+program mounts what the container sees. Its messages go to the container's stderr, up to a line that says it is done:
+from inside the new root, because whoever enters the container before would see this machine's.
 """
 
 import asyncio
@@ -34,8 +35,7 @@ echo "$3" > /proc/sys/kernel/hostname
 echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
 root=$1 folder=$4
 shift 4
-echo "{READY_LINE}" >&2
-exec {_tool("unshare")} --root="$root" --wd="$folder" "$@"
+exec {_tool("unshare")} --root="$root" --wd="$folder" /bin/sh -c 'echo "{READY_LINE}" >&2; exec "$@"' start "$@"
 """
 
 

@@ -55,7 +55,9 @@ class Mount:
 
 
 def bind(source: Path | str, target: str, *, read_only: bool = True) -> Mount:
-    return Mount(str(source), target, options="bind,ro" if read_only else "bind")
+    options = "bind,ro" if read_only else "bind"
+    # A folder inside a volume that is mounted before it exists only once that volume is there.
+    return Mount(str(source), target, options=f"{options},X-mount.mkdir" if os.path.isdir(source) else options)
 
 
 def fstab(root: Path, mounts: Iterable[Mount]) -> str:
