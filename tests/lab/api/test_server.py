@@ -1,5 +1,6 @@
 """The API over HTTP: what clients, controllers and kubelets rely on."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -238,6 +239,15 @@ async def test_a_watch_ends_when_its_time_is_up_with_a_bookmark(cluster: Cluster
     query = f"watch=true&timeoutSeconds=1&allowWatchBookmarks=true&resourceVersion={cluster.server.store.revision}"
     async with cluster.session.get(f"{cluster.url}{CONFIG_MAPS}?{query}") as response:
         assert [event["type"] async for event in _events(response)] == ["BOOKMARK"]
+
+
+async def test_nothing_is_left_of_a_watch_whose_client_went_away(cluster: Cluster) -> None:
+    store = cluster.server.store
+    async with cluster.session.get(f"{cluster.url}{CONFIG_MAPS}?watch=true"):
+        assert store.watchers("", "configmaps") == 1
+    async with asyncio.timeout(5):
+        while store.watchers("", "configmaps"):
+            await cluster.call("GET", "/healthz/none")
 
 
 async def test_a_revision_that_was_forgotten_is_gone(cluster: Cluster) -> None:

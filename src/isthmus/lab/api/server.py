@@ -96,7 +96,10 @@ class ApiServer:
     async def start(self) -> None:
         """Create the cluster's first objects and be ready to `listen`."""
         await self._bootstrap()
-        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        # Without cancellation a watch whose client is gone would wait for the next event before it noticed.
+        self._runner = web.AppRunner(
+            self.app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=True
+        )
         await self._runner.setup()
 
         self._repair = asyncio.create_task(self._keep_bootstrapped())

@@ -164,6 +164,10 @@ class Store:
         self._watchers.setdefault(kind, set()).add(watcher)
         return watcher
 
+    def watchers(self, group: str, resource: str) -> int:
+        """How many watches of a kind there are."""
+        return len(self._watchers.get((group, resource), ()))
+
     def forget(self, kind: Kind, watcher: Watcher) -> None:
         self._watchers.get(kind, set()).discard(watcher)
 
