@@ -16,8 +16,9 @@ from isthmus.lab.node import network, privileges, processes, volumes
 from isthmus.lab.node.commands import CommandError, run
 from isthmus.lab.node.containers import Container
 from isthmus.lab.node.events import Recorder
+from isthmus.lab.node.launches import NodeContext
 from isthmus.lab.node.network import AddressPool
-from isthmus.lab.node.pods import NodeContext, Pod
+from isthmus.lab.node.pods import Pod
 from isthmus.lab.node.streams import ExecProcess, StreamError
 from isthmus.lab.watch import Change, Watch
 

@@ -3,24 +3,20 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
-from isthmus.lab import images as lab_images
-from isthmus.lab.client import PODS, ApiError, Client, NotFoundError, Object
-from isthmus.lab.images import Images
-from isthmus.lab.node import environment, hostfiles, network, privileges, rootfs, status, volumes
+from isthmus.lab.client import PODS, ApiError, NotFoundError, Object
+from isthmus.lab.node import network, rootfs, status, volumes
 from isthmus.lab.node.commands import CommandError
 from isthmus.lab.node.containers import Container, now
 from isthmus.lab.node.environment import ConfigError, Lookup
-from isthmus.lab.node.events import Recorder
-from isthmus.lab.node.network import AddressPool
-from isthmus.lab.node.processes import Launch, StartError
+from isthmus.lab.node.launches import NodeContext, Place, make_ready
+from isthmus.lab.node.processes import Launch
 from isthmus.lab.node.status import Role
 from isthmus.lab.node.tokens import PodTokens
 
@@ -30,27 +26,6 @@ RETRY_FIRST: Final = 0.1
 RETRY_MOST: Final = 5.0
 SIDECAR_GRACE: Final = 2.0
 """At least this long for sidecars after the main containers used up the pod's grace period."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeContext:
-    """What all pods of a node share."""
-
-    cluster: str
-    name: str
-    address: str
-    pod_cidr: str
-    cluster_domain: str
-    folder: Path
-    """For the pods' files: in memory, gone with the lab."""
-    logs: Path
-    client: Client
-    images: Images
-    addresses: AddressPool
-    recorder: Recorder
-    lookup: Callable[[str, str, str], Object | None]
-    """Kind, namespace, name -> config map or secret."""
-    every_user: bool
 
 
 class Pod:
@@ -150,44 +125,8 @@ class Pod:
     async def launch(self, spec: Mapping[str, Any], identifier: str) -> Launch:
         image = self.context.images.find(spec["image"])
         self.event("Pulled", f'Container image "{spec["image"]}" already present on machine', container=spec["name"])
-        pod = self._seen_from_inside()
-        security = privileges.security_of(pod["spec"], spec)
-        variables = (
-            lab_images.default_environment()
-            | dict(image.environment)
-            | {"HOSTNAME": hostfiles.hostname_of(pod)}
-            | environment.api_environment()
-            | environment.variables_of(pod, spec, self._lookup())
-        )
-        command = lab_images.command_line(image, spec.get("command") or (), spec.get("args") or ())
-        if not command:
-            raise StartError(f'no command specified: image "{spec["image"]}" has none, give the container one')
-        root = self._folder / "containers" / identifier
-        mounts = self._mounts(spec, image)
-        files = {
-            "/etc/hosts": hostfiles.hosts(pod, self._address, self.context.cluster_domain),
-            "/etc/resolv.conf": hostfiles.resolv_conf(pod, self.context.cluster_domain),
-        }
-        try:
-            rootfs.prepare(root, mounts, files)
-            table = root.with_suffix(".fstab")
-            table.write_text(rootfs.fstab(root, mounts))
-            folder = spec.get("workingDir") or image.working_dir
-            rootfs.ensure_folder(root, folder)
-        except (OSError, ValueError) as error:
-            raise StartError(str(error)) from error
-        return Launch(
-            netns=self._netns,
-            hostname=hostfiles.hostname_of(pod),
-            root=root,
-            mounts=table,
-            working_dir=folder,
-            command=tuple(environment.expand(word, variables) for word in command),
-            environment=variables,
-            privileges=tuple(privileges.setpriv(security, every_user=self.context.every_user)),
-            stdin=bool(spec.get("stdin")),
-            tty=bool(spec.get("tty")),
-        )
+        place = Place(self._netns, self._address, self._folder, self._lookup())
+        return make_ready(self.context, self._seen_from_inside(), place, spec, image, identifier)
 
     def discard(self, launch: Launch) -> None:
         rootfs.remove(launch.root)
@@ -200,25 +139,6 @@ class Pod:
 
     def _lookup(self) -> Lookup:
         return lambda kind, name: self.context.lookup(kind, self.namespace, name)
-
-    def _mounts(self, spec: Mapping[str, Any], image: lab_images.ImageSpec) -> list[rootfs.Mount]:
-        own = {volume["name"]: volume for volume in self.object["spec"].get("volumes") or ()}
-        mounts = list(rootfs.system_mounts())
-        mounts += [rootfs.bind(file, path) for path, file in image.files.items()]
-        for mount in sorted(spec.get("volumeMounts") or (), key=lambda one: str(one["mountPath"])):
-            volume = own.get(mount["name"])
-            if volume is None:
-                raise ConfigError(f'volumeMount "{mount["name"]}" names no volume of the pod')
-            source = self._folder / "volumes" / mount["name"]
-            if inside := mount.get("subPath"):
-                source = source / inside
-                if "emptyDir" in volume and not source.exists():
-                    volumes.make_empty(source)
-            if not source.exists():
-                raise ConfigError(f'subPath "{inside}" is not in volume "{mount["name"]}"')
-            read_only = bool(mount.get("readOnly")) or "emptyDir" not in volume
-            mounts.append(rootfs.bind(source.resolve(), str(mount["mountPath"]).rstrip("/"), read_only=read_only))
-        return mounts
 
     # --- the life of the pod ---
 
