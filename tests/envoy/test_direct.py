@@ -38,7 +38,7 @@ class West:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def west(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[West]:
     async with mesh(tmp_path_factory.mktemp("direct")) as running, aiohttp.ClientSession() as session:
-        vip, nowhere, *vips = (running.new_address() for _ in range(8))
+        vip, nowhere, *vips = (running.new_address() for _ in range(9))
         listening = (vip, f"{vip}:{OPAQUE_PORT}", nowhere, *vips)
         client, server = await asyncio.gather(running.pod("client", vips=listening), running.pod("server"))
         running.route(client, vip, (server.endpoint(),))
@@ -74,10 +74,10 @@ async def test_the_answer_says_who_the_server_proved_to_be(west: West, app: Echo
 
 async def test_a_server_without_a_proxy_cannot_claim_an_identity(west: West) -> None:
     bare = Pod("bare", west.mesh.new_address(), west.server.identity, Path())
-    west.mesh.route(west.client, west.vips[5], (bare.endpoint(meshed=False),))
+    west.mesh.route(west.client, west.vips[6], (bare.endpoint(meshed=False),))
     async with echo(bare, port=APP_PORT) as claiming:
         claiming.headers = {names.SERVER_ID_HEADER: "forged"}
-        async with west.session.get(f"http://{west.vips[5]}/") as reply:
+        async with west.session.get(f"http://{west.vips[6]}/") as reply:
             assert reply.status == 200
             assert names.SERVER_ID_HEADER not in reply.headers
 

@@ -65,6 +65,10 @@ def as_downstream() -> dict[str, Any]:
             http_protocol_options=protocol_pb2.Http1ProtocolOptions(),
             http2_protocol_options=requests_http2(pings=True),
         ),
+        http_filters=[
+            _filter("envoy.filters.http.header_mutation", unproven),
+            _filter("envoy.filters.http.upstream_codec", upstream_codec_pb2.UpstreamCodec()),
+        ],
         outlier_detection=_errors_of_proxies(),
     )
 
