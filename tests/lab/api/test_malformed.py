@@ -191,6 +191,8 @@ async def test_bodies_that_are_not_even_json(cluster: Cluster, body: bytes, magi
         ("GET", "/api/v1/namespaces/default/pods/none", 404),
         ("POST", "/api/v1/pods", 405),
         ("PUT", "/api/v1/namespaces", 405),
+        ("DELETE", "/api/v1/pods", 405),
+        ("GET", "/api/v1/pods?watch=true&resourceVersion=99999999", 410),
         ("POST", "/version", 405),
         ("GET", "/api/v1/pods?limit=x", 400),
         ("GET", "/api/v1/pods?watch=maybe", 400),

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from tests.lab.api.conftest import Cluster
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -194,6 +196,32 @@ async def test_a_headless_service_has_no_address(cluster: Cluster) -> None:
     spec = {"clusterIP": "None", "ports": [{"port": 80}]}
     service = await _create(cluster, SERVICES, {"metadata": {"name": "s"}, "spec": spec})
     assert service["spec"]["clusterIP"] == "None"
+
+
+async def test_a_workload_is_reached_through_the_server_without_the_clients_credentials(cluster: Cluster) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.json_response({"path": request.path_qs, "credentials": "Authorization" in request.headers})
+
+    async with TestServer(_application(echo)) as workload:
+        spec = {"ports": [{"port": 80, "name": "http"}]}
+        await _create(cluster, SERVICES, {"metadata": {"name": "web"}, "spec": spec})
+        path = f"{SERVICES}/web:http/proxy/metrics?a=1"
+        assert (await cluster.call("GET", path))[0] == 503
+        piece = {
+            "metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["127.0.0.1"]}],
+            "ports": [{"name": "http", "port": workload.port}],
+        }
+        await _create(cluster, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", piece)
+        answer = await cluster.call("GET", path, Authorization="Bearer secret")
+        assert answer == (200, {"path": "/metrics?a=1", "credentials": False})
+
+
+def _application(handler: Callable[[web.Request], Awaitable[web.Response]]) -> web.Application:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    return app
 
 
 # --- watches ------------------------------------------------------------------------------------------------------

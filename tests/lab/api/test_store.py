@@ -100,3 +100,12 @@ def test_lists_are_sorted_and_can_be_narrowed_to_a_namespace() -> None:
         store.create("", "things", {"metadata": {"name": name, "namespace": namespace}})
     assert [stores.key_of(obj) for obj in store.list("", "things")] == [("a", "y"), ("a", "z"), ("b", "x")]
     assert [stores.key_of(obj) for obj in store.list("", "things", "a")] == [("a", "y"), ("a", "z")]
+
+
+def test_revisions_of_a_former_life_or_of_another_cluster_are_refused() -> None:
+    store = Store(revision=100)
+    for since in (99, 101):
+        with pytest.raises(Expired):
+            store.watch("", "things", since)
+    with store.watch("", "things", 100):
+        pass

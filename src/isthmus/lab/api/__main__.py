@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from isthmus.lab.api.admission import ClusterAdmission
 from isthmus.lab.api.authn import ClusterAuthenticator
@@ -21,6 +22,9 @@ from isthmus.lab.api.store import Store
 from isthmus.lab.api.streaming import NodeStreaming
 from isthmus.lab.api.tokens import Tokens
 from isthmus.lab.pki import Pki
+
+_REVISIONS_PER_SECOND: Final = 10
+"""More than a lab writes on average, so that the clock alone keeps revisions growing across restarts."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from isthmus.lab.api import columns, deletion, listing, requests, scale, selectors, status, tables, watch
+from isthmus.lab.api import columns, deletion, listing, proxying, requests, scale, selectors, status, tables, watch
 from isthmus.lab.api.bodies import Options, Target, accept, served
 from isthmus.lab.api.contracts import ApiError, Authorizer, Object, ResourceInfo, Reviews, Streaming, User
 from isthmus.lab.api.crd import Definitions
@@ -98,7 +98,7 @@ class Handlers:
                 return self._watch if requests.truth(call.request.query, "watch") else self._list
             case "POST" if call.where.namespace or not call.info.namespaced:
                 return self._create
-            case "DELETE":
+            case "DELETE" if call.where.namespace or not call.info.namespaced:
                 return self._delete_collection
             case _:
                 raise status.method_not_allowed()
@@ -245,6 +245,14 @@ class Handlers:
             case name if name in _STREAMS:
                 self._parts.objects.read(Target(info, where.namespace, where.name))
                 return await self._parts.streaming.proxy(call.request, where.namespace, where.name, name)
+            case "proxy":
+                return await proxying.proxy(
+                    call.request,
+                    store=self._parts.store,
+                    resource=info.resource,
+                    namespace=where.namespace,
+                    name=where.name,
+                )
             case "token":
                 self._parts.objects.read(Target(info, where.namespace, where.name))
                 return await self._review(call, "TokenRequest")

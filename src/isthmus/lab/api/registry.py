@@ -38,7 +38,7 @@ def _info(
 BUILT_IN: Final = (
     _info("v1", "Namespace", "namespaces", "ns", "status finalize", namespaced=False),
     _info("v1", "Node", "nodes", "no", "status", namespaced=False),
-    _info("v1", "Pod", "pods", "po", "status log exec attach portforward binding eviction", categories="all"),
+    _info("v1", "Pod", "pods", "po", "status log exec attach portforward proxy binding eviction", categories="all"),
     _info("v1", "Service", "services", "svc", "status proxy", categories="all"),
     _info("v1", "Endpoints", "endpoints", "ep"),
     _info("v1", "ConfigMap", "configmaps", "cm"),
