@@ -108,7 +108,7 @@ def _tutorial(steps: Steps) -> dict[str, Any]:
         "The frontend calls http://backend-cluster-east:8080",
         [
             f"kubectl --context {WEST} exec deploy/frontend -c frontend -- "
-            "curl -sS --fail-with-body -D /dev/stderr http://backend-cluster-east:8080/health 2>&1"
+            "curl -sSi --fail-with-body http://backend-cluster-east:8080/health"
         ],
         lambda outputs: outputs[0].splitlines()[0],
     )
