@@ -7,6 +7,7 @@ from isthmus.lab.client import DAEMON_SETS, NODES, PODS, Client, Object
 from isthmus.lab.controllers import objects, pods
 from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.workloads import own, write_status
+from isthmus.lab.node.events import Recorder
 from isthmus.lab.watch import Key
 
 KIND: Final = "DaemonSet"
@@ -14,9 +15,10 @@ REVISION: Final = "controller-revision-hash"
 
 
 class DaemonSets:
-    def __init__(self, client: Client, caches: Caches) -> None:
+    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
         self._client = client
         self._caches = caches
+        self._recorder = recorder
 
     async def reconcile(self, key: Key) -> float | None:
         found = self._caches[DAEMON_SETS].objects.get(key)
@@ -29,7 +31,8 @@ class DaemonSets:
             watch = self._caches[PODS]
             await pods.delete(self._client, watch, unwanted(found, owned, nodes, revision))
             taken = {pod["spec"].get("nodeName") for pod in self._caches.owned(PODS, objects.uid(found))}
-            await pods.create(self._client, watch, [_pod(found, node, revision) for node in nodes if node not in taken])
+            made = [_pod(found, node, revision) for node in nodes if node not in taken]
+            await pods.create(self._client, watch, made, owner=found, recorder=self._recorder)
         return await self._report(found, len(nodes), revision)
 
     async def _report(self, found: Object, wanted: int, revision: str) -> float | None:

@@ -10,6 +10,7 @@ from isthmus.lab.controllers import objects, rollouts
 DEADLINE: Final = 600
 """Default progressDeadlineSeconds."""
 TIMED_OUT: Final = "ProgressDeadlineExceeded"
+FAILURE: Final = "ReplicaFailure"
 COMPLETE: Final = "NewReplicaSetAvailable"
 
 
@@ -40,7 +41,17 @@ def status_of(
         conditions = [
             {**found, "lastUpdateTime": stamp} if found["type"] == "Progressing" else found for found in conditions
         ]
-    return {**counts, "conditions": conditions}, wait
+    return {**counts, "conditions": [*_others(conditions), *_failures(newest)]}, wait
+
+
+def _others(conditions: Sequence[Object]) -> list[Object]:
+    return [found for found in conditions if found["type"] != FAILURE]
+
+
+def _failures(newest: Object | None) -> list[Object]:
+    """Why pods cannot be made, as the newest ReplicaSet says."""
+    found = objects.condition(newest, FAILURE) if newest is not None else None
+    return [dict(found)] if found is not None else []
 
 
 def _sum(replica_sets: Sequence[Object], field: str) -> int:

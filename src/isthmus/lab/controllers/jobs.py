@@ -8,6 +8,7 @@ from isthmus.lab.client import JOBS, PODS, Client, Object
 from isthmus.lab.controllers import objects, pods
 from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.workloads import own, write_status
+from isthmus.lab.node.events import Recorder
 from isthmus.lab.watch import Key
 
 KIND: Final = "Job"
@@ -16,9 +17,10 @@ NAME_LABELS: Final = ("batch.kubernetes.io/job-name", "job-name")
 
 
 class Jobs:
-    def __init__(self, client: Client, caches: Caches) -> None:
+    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
         self._client = client
         self._caches = caches
+        self._recorder = recorder
 
     async def reconcile(self, key: Key) -> None:
         job = self._caches[JOBS].objects.get(key)
@@ -32,7 +34,8 @@ class Jobs:
             await pods.delete(self._client, watch, active)
         elif not job["spec"].get("suspend"):
             missing = parallelism(job, status["succeeded"]) - len(active)
-            await pods.create(self._client, watch, [_pod(job) for _ in range(missing)])
+            made = [_pod(job) for _ in range(missing)]
+            await pods.create(self._client, watch, made, owner=job, recorder=self._recorder)
         await write_status(self._client, self._caches[JOBS], job, status)
 
 

@@ -21,6 +21,7 @@ from isthmus.lab.controllers.jobs import Jobs
 from isthmus.lab.controllers.loadbalancers import LoadBalancers
 from isthmus.lab.controllers.replicasets import ReplicaSets
 from isthmus.lab.controllers.statefulsets import StatefulSets
+from isthmus.lab.node.events import Recorder
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Key
 
@@ -33,6 +34,7 @@ async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_ci
     """Run until cancelled. Must run in the node's network namespace: load-balancer addresses go to its eth0."""
     caches = Caches(client)
     inventory = Inventory(client)
+    recorder = Recorder(client, node_name)
     reconcilers: list[Runnable] = [
         GarbageCollector(client, inventory).reconciler,
         NamespaceEmptier(client, caches, inventory).reconciler,
@@ -40,23 +42,26 @@ async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_ci
         Namespaces(client, caches, pki_dir).reconciler,
         AccountTokens(client, caches, pki_dir).reconciler,
         LoadBalancers(client, caches, IPv4Network(load_balancer_cidr)).reconciler,
-        _workload(caches, api.REPLICA_SETS, "ReplicaSet", api.PODS, ReplicaSets(client, caches).reconcile),
-        _workload(caches, api.STATEFUL_SETS, "StatefulSet", api.PODS, StatefulSets(client, caches).reconcile),
-        _workload(caches, api.JOBS, "Job", api.PODS, Jobs(client, caches).reconcile),
-        _daemon_sets(client, caches),
+        _workload(caches, api.REPLICA_SETS, "ReplicaSet", api.PODS, ReplicaSets(client, caches, recorder).reconcile),
+        _workload(caches, api.STATEFUL_SETS, "StatefulSet", api.PODS, StatefulSets(client, caches, recorder).reconcile),
+        _workload(caches, api.JOBS, "Job", api.PODS, Jobs(client, caches, recorder).reconcile),
+        _daemon_sets(client, caches, recorder),
         _workload(caches, api.DEPLOYMENTS, "Deployment", api.REPLICA_SETS, Deployments(client, caches).reconcile),
     ]
     async with asyncio.TaskGroup() as group:
         group.create_task(caches.run())
         group.create_task(inventory.run())
+        group.create_task(recorder.run())
         await caches.synced()
         for reconciler in reconcilers:
             group.create_task(reconciler.run())
 
 
-def _daemon_sets(client: Client, caches: Caches) -> Reconciler[Key]:
+def _daemon_sets(client: Client, caches: Caches, recorder: Recorder) -> Reconciler[Key]:
     """Daemon sets also hear of nodes."""
-    reconciler = _workload(caches, api.DAEMON_SETS, "DaemonSet", api.PODS, DaemonSets(client, caches).reconcile)
+    reconciler = _workload(
+        caches, api.DAEMON_SETS, "DaemonSet", api.PODS, DaemonSets(client, caches, recorder).reconcile
+    )
 
     def node_changed(_: Change) -> None:
         for key in caches[api.DAEMON_SETS].objects:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from isthmus.lab.client import PODS, Client, NotFoundError, Object
+from isthmus.lab.client import PODS, ApiError, Client, NotFoundError, Object
 from isthmus.lab.controllers import objects
+from isthmus.lab.node.events import Recorder
 from isthmus.lab.watch import Watch
 
+FAILED: Final = "FailedCreate"
 AT_ONCE: Final = 16
 """Creations and deletions under way at the same time, per workload."""
 
@@ -61,13 +63,18 @@ def least_useful(pods: Iterable[Object]) -> list[Object]:
     return sorted(youngest_first, key=usefulness)
 
 
-async def create(client: Client, watch: Watch, pods: Iterable[Object]) -> None:
-    """Create pods, a few at a time; each is in the cache when this returns."""
+async def create(client: Client, watch: Watch, pods: Iterable[Object], *, owner: Object, recorder: Recorder) -> None:
+    """Create pods, a few at a time; each is in the cache when this returns. Their owner's events tell of refusals."""
     limit = asyncio.Semaphore(AT_ONCE)
+    component = f"{str(owner.get('kind', 'workload')).lower()}-controller"
 
     async def one(pod: Object) -> None:
         async with limit:
-            watch.observe(await client.create(PODS, pod))
+            try:
+                watch.observe(await client.create(PODS, pod))
+            except ApiError as error:
+                recorder.record(owner, FAILED, f"Error creating: {error}", warning=True, component=component)
+                raise
 
     await _all(one(pod) for pod in pods)
 

@@ -2,39 +2,50 @@
 
 from typing import Final
 
-from isthmus.lab.client import PODS, REPLICA_SETS, Client, Object
+from isthmus.lab.client import PODS, REPLICA_SETS, ApiError, Client, Object
 from isthmus.lab.controllers import objects, pods
 from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.workloads import own, write_status
+from isthmus.lab.node.events import Recorder
 from isthmus.lab.watch import Key
 
 KIND: Final = "ReplicaSet"
+FAILURE: Final = "ReplicaFailure"
 
 
 class ReplicaSets:
-    def __init__(self, client: Client, caches: Caches) -> None:
+    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
         self._client = client
         self._caches = caches
+        self._recorder = recorder
 
     async def reconcile(self, key: Key) -> float | None:
         replica_set = self._caches[REPLICA_SETS].objects.get(key)
         if replica_set is None:
             return None
         owned = await own(self._client, self._caches, replica_set, kind=KIND)
-        if not objects.deleting(replica_set):
-            await self._scale(replica_set, owned)
-        return await self._report(replica_set)
+        failure: ApiError | None = None
+        try:
+            if not objects.deleting(replica_set):
+                await self._scale(replica_set, owned)
+        except ApiError as error:
+            failure = error
+        wait = await self._report(replica_set, failure)
+        if failure is not None:
+            raise failure
+        return wait
 
     async def _scale(self, replica_set: Object, owned: list[Object]) -> None:
         active = [pod for pod in owned if objects.pod_active(pod)]
         missing = int(replica_set["spec"].get("replicas", 1)) - len(active)
         watch = self._caches[PODS]
         if missing > 0:
-            await pods.create(self._client, watch, [_pod(replica_set) for _ in range(missing)])
+            made = [_pod(replica_set) for _ in range(missing)]
+            await pods.create(self._client, watch, made, owner=replica_set, recorder=self._recorder)
         elif missing < 0:
             await pods.delete(self._client, watch, pods.least_useful(active)[:-missing])
 
-    async def _report(self, replica_set: Object) -> float | None:
+    async def _report(self, replica_set: Object, failure: ApiError | None) -> float | None:
         spec = replica_set["spec"]
         owned = self._caches.owned(PODS, objects.uid(replica_set))
         counts = pods.count(owned, spec.get("minReadySeconds", 0), objects.now())
@@ -46,9 +57,20 @@ class ReplicaSets:
             "readyReplicas": counts.ready,
             "availableReplicas": counts.available,
             "observedGeneration": replica_set["metadata"].get("generation", 0),
+            "conditions": _conditions(replica_set, failure),
         }
         await write_status(self._client, self._caches[REPLICA_SETS], replica_set, status)
         return counts.wait
+
+
+def _conditions(replica_set: Object, failure: ApiError | None) -> list[Object]:
+    """`ReplicaFailure` while pods cannot be made; with the reason, for `kubectl describe`."""
+    current = (replica_set.get("status") or {}).get("conditions") or ()
+    others = [found for found in current if found["type"] != FAILURE]
+    if failure is None:
+        return others
+    condition = {"type": FAILURE, "status": "True", "reason": pods.FAILED, "message": str(failure)}
+    return objects.conditions_with(current, condition, objects.stamp(objects.now()))
 
 
 def _pod(replica_set: Object) -> Object:

@@ -8,6 +8,7 @@ from isthmus.lab.client import PODS, STATEFUL_SETS, Client, Object
 from isthmus.lab.controllers import objects, pods
 from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.workloads import own, write_status
+from isthmus.lab.node.events import Recorder
 from isthmus.lab.watch import Key
 
 KIND: Final = "StatefulSet"
@@ -25,9 +26,10 @@ class Step:
 
 
 class StatefulSets:
-    def __init__(self, client: Client, caches: Caches) -> None:
+    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
         self._client = client
         self._caches = caches
+        self._recorder = recorder
 
     async def reconcile(self, key: Key) -> float | None:
         found = self._caches[STATEFUL_SETS].objects.get(key)
@@ -38,7 +40,8 @@ class StatefulSets:
         if not objects.deleting(found):
             watch = self._caches[PODS]
             step = next_step(found, owned, revision)
-            await pods.create(self._client, watch, [new_pod(found, ordinal, revision) for ordinal in step.create])
+            made = [new_pod(found, ordinal, revision) for ordinal in step.create]
+            await pods.create(self._client, watch, made, owner=found, recorder=self._recorder)
             await pods.delete(self._client, watch, step.delete)
         return await self._report(found, revision)
 
