@@ -70,6 +70,8 @@ INIT_CONTAINER: Final = "linkerd-init"
 PROXY_UID: Final = 2102
 IDENTITY_VOLUME: Final = "linkerd-identity-end-entity"
 IDENTITY_DIR: Final = "/var/run/linkerd/identity/end-entity"
+CERTIFICATE_FILE: Final = "certificate.pem"
+"""In the identity directory: the workload's certificate and its intermediates, without the key."""
 TOKEN_VOLUME: Final = "linkerd-identity-token"
 TOKEN_DIR: Final = "/var/run/secrets/tokens"
 TOKEN_FILE: Final = "linkerd-identity-token"

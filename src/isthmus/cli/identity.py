@@ -15,7 +15,7 @@ Examples:
   linkerd identity -n default backend-5d8c7c9b8-x2x7k
   linkerd identity -n default -l app=backend
 """
-CERTIFICATE: Final = f"{names.IDENTITY_DIR}/current/tls.crt"
+CERTIFICATE: Final = f"{names.IDENTITY_DIR}/{names.CERTIFICATE_FILE}"
 
 
 @click.command(epilog=EPILOG)

@@ -9,6 +9,7 @@ import os
 import time
 from typing import Any, Final
 
+from isthmus import names
 from isthmus.envoy.bootstrap import WORKLOAD_FILE, bootstrap, workload_secret
 from isthmus.proxy import programs
 from isthmus.proxy.issued import Issued, refused
@@ -62,6 +63,7 @@ def obtain(settings: Settings, trust_anchors: str) -> Issued:
         )
         write(f"{directory}/{TRUST_ANCHORS_FILE}", issued.trust_anchors, mode=0o644)
         write(settings.bootstrap_file, json.dumps(envoy_configuration(settings)), mode=0o644)
+        write(f"{directory}/{names.CERTIFICATE_FILE}", answer["certificate"], mode=0o644)
         write(f"{directory}/{WORKLOAD_FILE}", json.dumps(workload_secret(answer["certificate"], key)), mode=0o600)
     except programs.ProgramError as error:
         raise NotIssuedError(f"{_identity(settings)} gave no certificate: {error}") from error
@@ -87,11 +89,11 @@ def envoy_configuration(settings: Settings) -> dict[str, Any]:
 
 def make_request(settings: Settings) -> tuple[str, str]:
     """A new P-256 key and a request for the pod's own identity, both PEM. The key has not touched a file."""
-    names = f"subjectAltName=critical,URI:{settings.spiffe_id},DNS:{settings.identity_name}"
+    alternatives = f"subjectAltName=critical,URI:{settings.spiffe_id},DNS:{settings.identity_name}"
     made = programs.run(
         (
             *(OPENSSL, "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-subj", "/", "-addext", names, "-keyout", "-", "-out", "-"),
+            *("-subj", "/", "-addext", alternatives, "-keyout", "-", "-out", "-"),
         ),
         timeout=LOCAL_SECONDS,
     )
