@@ -24,12 +24,19 @@ The route lets the node's own processes call services: a packet must have a way 
 """
 
 
+PURE_BRIDGE: Final = ("sysctl", "-eqw", "net.bridge.bridge-nf-call-iptables=0")
+"""Where the kernel has bridge filtering, it would translate addresses on the bridge already, before routing: a pod that
+reaches itself through a service would then be sent back the way it came, which a bridge does not do."""
+
+
 async def build(clusters: Iterable[Cluster]) -> None:
     """Lay all cables. Must run in a fresh network namespace with a /run of its own."""
+    await run(PURE_BRIDGE)
     await run(["ip", "-batch", "-"], _lines(BRIDGE))
     for cluster in clusters:
         address = IPv4Interface(f"{cluster.node_ip}/{WAN_NETWORK.prefixlen}")
         await setup_node(cluster.namespace, wan=WAN_BRIDGE, address=address, pod_cidr=str(POD_NETWORK))
+        await run([*enter(cluster), *PURE_BRIDGE])
         await run(["ip", "-n", cluster.namespace, "-batch", "-"], _lines(NODE))
 
 
