@@ -1,6 +1,8 @@
 """Calls to one API server: `connect` for processes, `connect_sync` for the command line; same verbs, same errors."""
 
+import os
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -79,8 +81,23 @@ class _Connection:
     def unreachable(self, about: str, error: Exception) -> errors.KubeError:
         if isinstance(error, LightkubeConfigError):
             return errors.ConfigError(f"The credentials for {self.server} cannot be used: {error}.")
-        detail = str(error) or type(error).__name__
-        return errors.Unreachable(f"{self.server} does not answer (asked for {about}): {detail}")
+        return errors.Unreachable(f"{self.server} does not answer (asked for {about}): {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    """What the kernel or TLS said, which the libraries in between wrap in exceptions without a text."""
+    found = str(error) or type(error).__name__
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({inner.verify_message})"
+        if isinstance(inner, httpx2.TimeoutException | TimeoutError):
+            return "no answer in time"
+        if isinstance(inner, OSError) and inner.strerror:
+            of_the_kernel = (inner.errno or 0) > 0 and not isinstance(inner, ssl.SSLError)
+            found = os.strerror(inner.errno or 0) if of_the_kernel else inner.strerror
+        inner = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner.__cause__ or inner.__context__
+    return found
 
 
 _NETWORK_ERRORS: Final = (httpx2.HTTPError, httpx2.InvalidURL, OSError, LightkubeConfigError)

@@ -29,9 +29,10 @@ def load(source: Source, context: str | None) -> SingleConfig:
     except LightkubeConfigError as error:
         raise errors.ConfigError(f"The kubeconfig cannot be used: {error}.") from error
     except (KeyError, TypeError, ValueError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise errors.ConfigError(
-            f"The kubeconfig is malformed ({type(error).__name__}: {_first_line(error)})."
-        ) from error
+        detail = (
+            f"it has no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {_first_line(error)}"
+        )
+        raise errors.ConfigError(f"The kubeconfig is malformed: {detail}.") from error
     if config is None:
         raise errors.ConfigError("The kubeconfig has no current context; name one with --context.")
     if isinstance(source, bytes):
@@ -78,7 +79,7 @@ def _from_files(paths: list[Path]) -> KubeConfig:
             f"There is no kubeconfig at {', '.join(map(str, paths))}; name one with --kubeconfig or $KUBECONFIG."
         )
     for path in existing:
-        content = _mapping(path.read_text())
+        content = _mapping(path.read_text(), f" {path}")
         for name in _LISTS:
             known = {entry["name"] for entry in merged[name]}
             merged[name] += [
@@ -102,10 +103,10 @@ def _absolute(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _mapping(text: str) -> dict[str, Any]:
+def _mapping(text: str, where: str = "") -> dict[str, Any]:
     content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
     if not isinstance(content, dict):
-        raise errors.ConfigError("The kubeconfig is malformed: it is not a mapping.")
+        raise errors.ConfigError(f"The kubeconfig{where} is malformed: it is not a mapping.")
     return content
 
 

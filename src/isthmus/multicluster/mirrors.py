@@ -103,12 +103,25 @@ def plan(
             mirror = mirror_service(link, export.service, outcome.local)
             services[mirror.key] = mirror
             slices |= mirror_slices(link, mirror, gateway, export.ready)
-    if gateway is not None:
-        probe = probe_service(link)
-        if _free(probe.key, link, local) and probe.metadata.namespace in namespaces and _fits(probe.metadata.name):
-            services[probe.key] = probe
-            slices |= probe_slices(link, probe, gateway)
-    return Plan(services, slices, tuple(outcomes))
+    planned = Plan(services, slices, tuple(outcomes))
+    return with_probe(planned, link, gateway=gateway, local=local, namespaces=namespaces)
+
+
+def with_probe(
+    planned: Plan,
+    link: Link,
+    *,
+    gateway: Gateway | None,
+    local: Mapping[Key, Service],
+    namespaces: Collection[str],
+) -> Plan:
+    """The plan with the probe Service in it, which needs nothing of the target but its gateway's address."""
+    probe = probe_service(link)
+    free = _free(probe.key, link, local) and probe.metadata.namespace in namespaces and _fits(probe.metadata.name)
+    if gateway is None or not free:
+        return planned
+    services = {**planned.services, probe.key: probe}
+    return Plan(services, {**planned.slices, **probe_slices(link, probe, gateway)}, planned.outcomes)
 
 
 def judge(

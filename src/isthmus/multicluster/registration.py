@@ -33,6 +33,7 @@ class Registration:
         self.condition = Condition(_KIND, "Pending", "The clusters are exchanging their roots.")
         self.domain = ""
         """The own trust domain as registered there."""
+        self.on_registered: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Keep it true until cancelled: at every change of either cluster's roots, and now and then."""
@@ -75,6 +76,7 @@ class Registration:
                 "`linkerd multicluster install`.",
             )
         self.domain = own.trust_domain
+        self.on_registered()
         return _accepted(registered, own, theirs, link.target)
 
 

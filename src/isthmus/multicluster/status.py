@@ -101,8 +101,10 @@ def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object
         "latency": "" if known.latency_ms is None else f"{known.latency_ms:.0f}ms",
         "ready": summary["status"],
         "reason": summary["reason"],
-        "registeredTrustDomain": known.registered_trust_domain,
     }
+    if known.registered_trust_domain:
+        # What was registered once stays known until the Link's end, which withdraws it.
+        made["registeredTrustDomain"] = known.registered_trust_domain
     if known.outcomes is not None:
         made["mirrorServices"] = _mirrored(known.outcomes, previous.get("mirrorServices") or (), now)
         made["services"] = f"{sum(outcome.mirrored for outcome in known.outcomes)}/{len(known.outcomes)}"
