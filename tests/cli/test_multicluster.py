@@ -72,20 +72,13 @@ async def test_install_takes_the_control_planes_settings(run: Run) -> None:
     assert annotations[names.GATEWAY_IDENTITY_ANNOTATION].endswith(".linkerd.east.example")
 
 
-async def test_link_prints_two_secrets_and_a_link_that_work_when_applied(
-    run: Run, east: Cluster, tmp_path: Path
-) -> None:
+async def test_link_prints_a_secret_and_a_link_that_work_when_applied(run: Run, east: Cluster) -> None:
     await linkable(east)
     result = await run("multicluster", "link", "--cluster-name", "east", "--api-server-address", east.url)
     assert result.exit_code == 0, result.output
-    mirror, destination, link = yaml.safe_load_all(result.stdout)
-    assert [item["metadata"]["namespace"] for item in (mirror, destination)] == [NAMESPACE, "linkerd"]
-    assert {item["type"] for item in (mirror, destination)} == {"mirror.linkerd.io/remote-kubeconfig"}
-    assert destination["metadata"]["labels"] == {"multicluster.linkerd.io/cluster-name": "east"}
-    assert destination["metadata"]["annotations"] == {
-        "multicluster.linkerd.io/trust-domain": "east.example",
-        "multicluster.linkerd.io/cluster-domain": "east.local",
-    }
+    secret, link = yaml.safe_load_all(result.stdout)
+    assert secret["metadata"] == {"name": "cluster-credentials-east", "namespace": NAMESPACE}
+    assert secret["type"] == "mirror.linkerd.io/remote-kubeconfig"
     assert link["metadata"]["name"] == "linkerd-east"
     expected = {
         "targetClusterName": "east",
@@ -103,7 +96,7 @@ async def test_link_prints_two_secrets_and_a_link_that_work_when_applied(
     await east.export()
     link["spec"] |= {"probeSpec": PROBE, "gatewayAddress": "203.0.113.10"}
     async with Cluster("west").running() as west, west.controller(), east.controller():
-        for item in (mirror, destination, link):
+        for item in (secret, link):
             await west.client.create(await west.client.discover(item["apiVersion"], item["kind"]), item)
         await west.until(lambda: west.outcome("backend") == "Mirrored")
         await west.until(lambda: west.condition("TrustEstablished") == "True Established")
@@ -136,14 +129,14 @@ async def test_a_node_port_gateway_is_given_by_address_and_port(run: Run, east: 
     for flags in (["--gateway-address=192.0.2.1:30443"], ["--gateway-addresses", "192.0.2.1"]):
         result = await run("mc", "link", "--cluster-name=east", f"--api-server-address={east.url}", *flags)
         assert result.exit_code == 0, result.output
-        spec = list(yaml.safe_load_all(result.stdout))[2]["spec"]
+        spec = list(yaml.safe_load_all(result.stdout))[1]["spec"]
         assert (spec["gatewayAddress"], spec["gatewayPort"]) == ("192.0.2.1", "30443")
 
 
 async def test_link_without_a_gateway_or_with_a_name_that_cannot_be_used(run: Run, east: Cluster) -> None:
     await issue_token(east)
     result = await run("mc", "link", "--cluster-name=east", f"--api-server-address={east.url}", "--gateway=false")
-    assert list(yaml.safe_load_all(result.stdout))[2]["spec"]["gatewayAddress"] == ""
+    assert list(yaml.safe_load_all(result.stdout))[1]["spec"]["gatewayAddress"] == ""
     refused = await run("mc", "link", "--cluster-name=East_1")
     assert refused.exit_code == 2
     assert "lower-case letters" in refused.stderr
@@ -195,8 +188,8 @@ async def test_uninstall_waits_for_links_to_be_gone_and_unlink_names_them(run: R
     assert refused.exit_code == 1
     assert "  * west" in refused.stderr
     printed = await run("mc", "unlink", "--cluster-name", "west")
-    objects = {(item["kind"], item["metadata"]["name"]) for item in yaml.safe_load_all(printed.stdout)}
-    assert objects == {("Link", "linkerd-west"), ("Secret", "cluster-credentials-west")}
+    objects = [(item["kind"], item["metadata"]["name"]) for item in yaml.safe_load_all(printed.stdout)]
+    assert objects == [("Link", "linkerd-west"), ("Secret", "cluster-credentials-west")]
     assert (await run("mc", "unlink", "--cluster-name", "north")).exit_code == 1
     await east.client.delete(LINKS, "linkerd-west", NAMESPACE)
     removed = await run("mc", "uninstall")

@@ -17,7 +17,8 @@ from isthmus.destination.remote import Remotes
 from isthmus.kube.client import connect
 from isthmus.mesh.state import Remote, State
 
-SECRETS = "/api/v1/namespaces/linkerd/secrets"
+SECRETS = "/api/v1/namespaces/linkerd-multicluster/secrets"
+CREDENTIALS = "cluster-credentials-east"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
 PODS = "/api/v1/namespaces/shop/pods"
 WEB = ("east", "shop", "web")
@@ -30,12 +31,17 @@ class Linked:
         self.local, self.east, self.state, self.remotes = local, east, state, remotes
         self._changed = changed
 
-    async def credentials(self, url: str | None) -> None:
+    def link(self, **spec: str) -> None:
+        old = self.state.link("east")
+        self.state.set_link(old, make.link("east", **spec))
+        self.remotes.links_changed()
+
+    async def credentials(self, url: str | None, name: str = CREDENTIALS) -> None:
         content = json.dumps(fake.kubeconfig(url)).encode() if url else b"nonsense: ["
         await self.local.put(
             SECRETS,
-            "cluster-credentials-east",
-            metadata={"namespace": "linkerd", "labels": {names.CREDENTIALS_CLUSTER_LABEL: "east"}},
+            name,
+            metadata={"namespace": names.MULTICLUSTER_NAMESPACE},
             data={"kubeconfig": base64.b64encode(content).decode()},
         )
 
@@ -75,7 +81,9 @@ async def linked(**options: float) -> AsyncIterator[Linked]:
     ):
         remotes = Remotes(client, state, touched=changed.set, **options)
         task = group.create_task(remotes.run())
-        yield Linked(local, east, state, remotes, changed)
+        clusters = Linked(local, east, state, remotes, changed)
+        clusters.link()
+        yield clusters
         task.cancel()
 
 
@@ -128,6 +136,39 @@ async def test_new_credentials_are_used_at_once() -> None:
         assert await clusters.known() == ["web-1 web"]
         await clusters.credentials(moved.url)
         assert await clusters.known() == ["web-9 web"]
+
+
+async def test_only_the_secret_that_the_link_names_is_read_and_another_one_is_used_when_the_link_says_so() -> None:
+    async with linked(first_answer_seconds=0.05) as clusters, fake.running() as other:
+        await clusters.web(("web-1", "10.244.0.7"))
+        await clusters.web(("web-9", "10.244.0.9"), cluster=other)
+        await clusters.credentials(other.url, name="renewed")
+        clusters.remotes.want(WEB)
+        assert await clusters.known() == []
+        await clusters.credentials(clusters.east.url)
+        while await clusters.known() != ["web-1 web"]:
+            pass
+        clusters.link(clusterCredentialsSecret="renewed")
+        while await clusters.known() != ["web-9 web"]:
+            pass
+        asked = {line for line in clusters.local.requests if "/secrets" in line}
+        assert all("metadata.name" in line for line in asked), asked
+
+
+async def test_credentials_that_may_not_be_read_yet_are_read_soon_after_they_may() -> None:
+    async with linked(first_answer_seconds=0.05) as clusters:
+        await clusters.web(("web-1", "10.244.0.7"))
+        await clusters.credentials(clusters.east.url)
+        await clusters.local.watching.wait()
+        clusters.local.refuse = (403, "Forbidden", "secrets is forbidden")
+        clusters.link(clusterCredentialsSecret="other")
+        await clusters.credentials(clusters.east.url, name="other")
+        clusters.remotes.want(WEB)
+        assert await clusters.known() == []
+        clusters.local.refuse = None
+        async with asyncio.timeout(2):
+            while await clusters.known() != ["web-1 web"]:
+                pass
 
 
 async def test_a_broken_secret_is_named_and_repaired_live(caplog: pytest.LogCaptureFixture) -> None:

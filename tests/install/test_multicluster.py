@@ -44,6 +44,7 @@ def test_every_object_has_a_place_and_every_account_exists(objects: list[Manifes
     keys = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in objects]
     assert len(keys) == len(set(keys))
     accounts = {item["metadata"]["name"] for item in objects if item["kind"] == "ServiceAccount"}
+    accounts.add("linkerd-destination")  # of the control plane
     for item in objects:
         if item["kind"] == "Deployment":
             assert item["spec"]["template"]["spec"]["serviceAccountName"] in accounts

@@ -83,7 +83,7 @@ class Api:
             return web.json_response(self.objects[folder][name])
         if _names_an_object(path):
             return _status(404, "NotFound", f'"{name}" not found')
-        items = list(self.objects.get(path, {}).values())
+        items = [item for item in self.objects.get(path, {}).values() if _selected(request, item)]
         return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
 
     async def _patch(self, request: web.Request) -> web.Response:
@@ -110,7 +110,7 @@ class Api:
         self.watching.set()
         while broken == self._broken:
             for version, path, kind, item in list(self._events):
-                if version > since and path == request.path:
+                if version > since and path == request.path and _selected(request, item):
                     await response.write(_line({"type": kind, "object": item}))
             since = self.version
             bookmark = {"kind": "Bookmark", "metadata": {"resourceVersion": str(since)}}
@@ -127,6 +127,12 @@ def _names_an_object(path: str) -> bool:
     _, root, *parts = path.split("/")
     parts = parts[1 if root == "api" else 2 :]
     return len(parts[2:] if parts[0] == "namespaces" and len(parts) > 2 else parts) > 1
+
+
+def _selected(request: web.Request, item: Object) -> bool:
+    """Whether the field selector, which may ask for a name only, takes the object."""
+    name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+    return name in ("", item["metadata"]["name"])
 
 
 def _line(event: Object) -> bytes:

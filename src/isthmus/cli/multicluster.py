@@ -188,7 +188,6 @@ def unlink(*, cluster: Cluster, cluster_name: str, namespace: str, output: Any) 
     objects: list[Object] = [
         *(_named(LINKS.api_version, "Link", item["metadata"]["name"], namespace) for item in found),
         _named("v1", "Secret", secret, namespace),
-        _named("v1", "Secret", secret, cluster.linkerd_namespace),
     ]
     click.echo(render(objects, output), nl=False)
 

@@ -136,25 +136,16 @@ def parse_selector(text: str) -> dict[str, Any]:
 
 
 def objects(target: Target, *, selector: dict[str, Any], excluded: dict[str, list[str]]) -> list[Object]:
-    """The credentials for the Link controller, their copy for the destination process, and the Link."""
+    """The credentials, and the Link that names them."""
     kubeconfig = base64.b64encode(credentials(target).encode()).decode()
-    secret = {"apiVersion": "v1", "kind": "Secret", "type": names.CREDENTIALS_SECRET_TYPE}
-    name = f"{names.CREDENTIALS_SECRET_PREFIX}{target.name}"
-    destination = {
-        "name": name,
-        "namespace": target.linkerd_namespace,
-        "labels": {names.CREDENTIALS_CLUSTER_LABEL: target.name},
-        "annotations": {
-            names.CREDENTIALS_TRUST_DOMAIN_ANNOTATION: target.trust_domain,
-            names.CREDENTIALS_CLUSTER_DOMAIN_ANNOTATION: target.domain,
-        },
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": names.CREDENTIALS_SECRET_TYPE,
+        "metadata": {"name": f"{names.CREDENTIALS_SECRET_PREFIX}{target.name}", "namespace": target.namespace},
+        "data": {names.CREDENTIALS_KEY: kubeconfig},
     }
-    data = {names.CREDENTIALS_KEY: kubeconfig}
-    return [
-        {**secret, "metadata": {"name": name, "namespace": target.namespace}, "data": data},
-        {**secret, "metadata": destination, "data": data},
-        _link(target, selector, excluded),
-    ]
+    return [secret, _link(target, selector, excluded)]
 
 
 def _link(target: Target, selector: dict[str, Any], excluded: dict[str, list[str]]) -> Object:

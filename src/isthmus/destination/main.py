@@ -81,7 +81,8 @@ class Destination:
             remote_unwanted=lambda key: self._remotes.unwant(key),
         )
         self._observer = Observer(client, self._state, self._world.touched)
-        self._remotes = Remotes(client, self._state, touched=self._world.touched, namespace=flags.namespace)
+        self._remotes = Remotes(client, self._state, touched=self._world.touched)
+        self._observer.links.on_change(self._remotes.links_changed)
         self._certificate = WorkloadCertificate(
             trust_domain=flags.trust_domain,
             service_account=flags.service_account,

@@ -32,13 +32,14 @@ class Observer:
             return informer
 
         multicluster = names.MULTICLUSTER_NAMESPACE
+        self.links = follow(Informer(client, LINKS, namespace=multicluster, optional=True), state.set_link)
         self._informers: tuple[Informer[Any], ...] = (
             follow(Informer(client, NAMESPACES), state.set_namespace),
             # Only meshed pods: the others have no identity, and an unmeshed cluster costs nothing.
             follow(Informer(client, PODS, labels=names.CONTROL_PLANE_NS_LABEL), pod_changed),
             follow(Informer(client, SERVICES), state.set_service),
             follow(Informer(client, ENDPOINT_SLICES), state.set_slice),
-            follow(Informer(client, LINKS, namespace=multicluster, optional=True), state.set_link),
+            self.links,
             follow(
                 Informer(client, FEDERATED_TRUST_DOMAINS, namespace=multicluster, optional=True), state.set_federated
             ),

@@ -13,13 +13,14 @@ from typing import Final
 
 from isthmus import names
 from isthmus.destination import metrics
+from isthmus.destination.credentials import Credentials
 from isthmus.kube import errors
 from isthmus.kube.client import Client, connect
 from isthmus.kube.watch import Informer, Signal
 from isthmus.mesh.endpoints import pod_id, pod_key
 from isthmus.mesh.state import Remote, RemoteKey, State
 from isthmus.mesh.workloads import Workload, workload
-from isthmus.resources.core import PODS, SECRETS, Secret
+from isthmus.resources.core import PODS
 from isthmus.resources.discovery import ENDPOINT_SLICES, EndpointSlice
 from isthmus.resources.keys import Key
 
@@ -57,7 +58,6 @@ class Remotes:
         state: State,
         *,
         touched: Callable[[], None],
-        namespace: str = names.CONTROL_PLANE_NAMESPACE,
         keep_seconds: float = KEEP_SECONDS,
         first_answer_seconds: float = FIRST_ANSWER_SECONDS,
     ) -> None:
@@ -65,8 +65,7 @@ class Remotes:
         self._touched = touched
         self._keep_seconds = keep_seconds
         self._first_answer_seconds = first_answer_seconds
-        self._credentials = Informer(local, SECRETS, namespace=namespace, labels=names.CREDENTIALS_CLUSTER_LABEL)
-        self._credentials.on_change(self._credentials_changed)
+        self._credentials = Credentials(local, self._use)
         self._clusters: dict[str, _Cluster] = {}
         self._wanted: dict[RemoteKey, float | None] = {}
         """Services to follow; a number is when to stop."""
@@ -82,11 +81,15 @@ class Remotes:
             self._wanted[key] = asyncio.get_running_loop().time() + self._keep_seconds
             self._wake.set()
 
+    def links_changed(self, *_: object) -> None:
+        """The state has other Links now, so other credentials may count."""
+        self._wake.set()
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._credentials.run())
             while True:
+                self._credentials.follow(self._state.links(), group)
                 self._adjust(group)
                 try:
                     async with asyncio.timeout(self._until_next_release()):
@@ -123,23 +126,6 @@ class Remotes:
         return max(0.0, min(releases) - asyncio.get_running_loop().time()) if releases else None
 
     # --- credentials --------------------------------------------------------------------------------------------
-
-    def _credentials_changed(self, old: Secret | None, new: Secret | None) -> None:
-        name_before, name_now = _cluster_name(old), _cluster_name(new)
-        if name_before and name_before != name_now:
-            self._use(name_before, None)
-        if name_now and new is not None:
-            try:
-                kubeconfig = new.value(names.CREDENTIALS_KEY)
-            except ValueError as error:
-                log.error("cluster %s: %s", name_now, error)
-                kubeconfig = None
-            if kubeconfig is None:
-                log.error(
-                    "cluster %s: Secret %s/%s has no usable key %s; link the cluster again",
-                    name_now, new.metadata.namespace, new.metadata.name, names.CREDENTIALS_KEY,
-                )  # fmt: skip
-            self._use(name_now, kubeconfig)
 
     def _use(self, name: str, kubeconfig: bytes | None) -> None:
         """Follow a cluster with these credentials from now on. What is known of it stays."""
@@ -293,7 +279,3 @@ def _ready_and_known(slices: tuple[EndpointSlice, ...], known: dict[str, Workloa
     return any(
         endpoint.ready and pod_id(item, endpoint) in known for item in slices for endpoint in item.endpoints or ()
     )
-
-
-def _cluster_name(secret: Secret | None) -> str:
-    return secret.metadata.labels.get(names.CREDENTIALS_CLUSTER_LABEL, "") if secret else ""

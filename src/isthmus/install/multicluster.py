@@ -216,24 +216,31 @@ def controller_roles(values: MulticlusterValues) -> list[Manifest]:
             ],
         ),
         *control_plane_role(values),
+        *credentials_role(values),
     ]
 
 
+def credentials_role(values: MulticlusterValues) -> list[Manifest]:
+    """What follows the endpoints of linked clusters reads the credentials here, beside the Links that name them."""
+    role, binding = rbac.role(
+        names.DESTINATION_DEPLOYMENT,
+        names.DESTINATION_DEPLOYMENT,
+        namespace=values.namespace,
+        rules=[rbac.rule([""], ["secrets"], rbac.FOLLOW)],
+    )
+    subjects = [{"kind": "ServiceAccount", "namespace": values.linkerd_namespace, "name": names.DESTINATION_DEPLOYMENT}]
+    return [role, {**binding, "subjects": subjects}]
+
+
 def control_plane_role(values: MulticlusterValues) -> list[Manifest]:
-    """In the control-plane namespace: read the own trust roots, keep the destination's copies of credentials."""
+    """In the control-plane namespace: read the own trust roots."""
     name = names.MULTICLUSTER_CONTROLLER
     role, binding = rbac.role(
         name,
         name,
         namespace=values.linkerd_namespace,
         rules=[
-            rbac.rule(
-                [""],
-                ["configmaps"],
-                rbac.READ,
-                only=[names.TRUST_ROOTS_CONFIG_MAP, names.CONFIG_MAP],
-            ),
-            rbac.rule([""], ["secrets"], ["get", "list", "watch", "create", "patch", "delete"]),
+            rbac.rule([""], ["configmaps"], rbac.FOLLOW, only=[names.TRUST_ROOTS_CONFIG_MAP]),
         ],
     )
     subjects = [{"kind": "ServiceAccount", "namespace": values.namespace, "name": name}]

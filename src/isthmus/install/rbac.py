@@ -8,6 +8,8 @@ from isthmus.install.workloads import Manifest
 Rule = dict[str, list[str]]
 
 READ = ["get", "list", "watch"]
+FOLLOW = ["list", "watch"]
+"""What a watch cache needs."""
 
 
 def rule(groups: Sequence[str], resources: Sequence[str], verbs: Sequence[str], only: Sequence[str] = ()) -> Rule:
@@ -68,15 +70,6 @@ def control_plane() -> list[Manifest]:
                 rule(["discovery.k8s.io"], ["endpointslices"], READ),
                 rule([names.LINK_GROUP], ["links"], READ),
                 rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], READ),
-            ],
-        ),
-        *role(
-            "linkerd-destination",
-            names.DESTINATION_DEPLOYMENT,
-            namespace=namespace,
-            rules=[
-                rule([""], ["secrets"], READ),
-                rule([""], ["configmaps"], READ),
             ],
         ),
         *cluster_role(

@@ -66,14 +66,19 @@ class Informer(Generic[T]):
         labels: str | None = None,
         fields: str | None = None,
         optional: bool = False,
+        longest_delay: float = _LONGEST_DELAY,
     ) -> None:
-        """With `optional`, a kind that the API server does not know (yet) counts as a kind without objects."""
+        """With `optional`, a kind that the API server does not know (yet) counts as a kind without objects.
+
+        `longest_delay` bounds the seconds between tries, for what is expected to become readable at any moment.
+        """
         self.client = client
         self.kind = kind
         self.namespace = namespace
         self.labels = labels
         self.fields = fields
         self.optional = optional
+        self.longest_delay = longest_delay
         self.store: dict[Key, T] = {}
         self.synced = asyncio.Event()
         """Set by the first complete list, and from then on."""
@@ -122,7 +127,7 @@ class Informer(Generic[T]):
             else:
                 continue
             await asyncio.sleep(self._delay * random.uniform(0.5, 1.5))  # noqa: S311
-            self._delay = min(self._delay * 2, _LONGEST_DELAY)
+            self._delay = min(self._delay * 2, self.longest_delay)
 
     async def _list(self) -> None:
         fresh: dict[Key, T] = {}

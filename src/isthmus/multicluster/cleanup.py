@@ -14,7 +14,7 @@ from isthmus.multicluster.apply import apply
 from isthmus.multicluster.diff import Action, Delete
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.local import Local
-from isthmus.multicluster.objects import LINKS, SECRETS, SERVICES, SLICES, is_mirror
+from isthmus.multicluster.objects import LINKS, SERVICES, SLICES, is_mirror
 from isthmus.multicluster.registration import unregister
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ async def clean_up(local: Local, link: Link, *, recorder: Recorder, kept_by: Lin
     if kept_by is None:
         await unregister_from_target(local, link, recorder=recorder)
         await remove_mirrors(local.client, link.target)
-        await remove_copied_credentials(local, link.target)
     await release(local.client, link)
+    local.forget(link)
     log.info("unlinked %s", link.target, extra={"link": link.name})
 
 
@@ -51,25 +51,18 @@ async def remove_mirrors(client: Client, target: str) -> None:
         raise next(iter(failures.values()))
 
 
-async def remove_copied_credentials(local: Local, target: str) -> None:
-    selector = f"{names.COPIED_CREDENTIALS_LABEL}={target}"
-    for secret in await local.client.list(SECRETS, local.linkerd_namespace, labels=selector):
-        try:
-            await local.client.delete(SECRETS, secret.metadata.name, local.linkerd_namespace)
-        except errors.NotFound:
-            continue
-
-
 async def unregister_from_target(local: Local, link: Link, *, recorder: Recorder) -> None:
-    """One bounded attempt; what cannot be withdrawn is told as an event."""
+    """One bounded attempt; what was registered and cannot be withdrawn is told as an event."""
     own = local.own_roots
     if own is None:
         return
     try:
-        kubeconfig = credentials.kubeconfig(link, local.secret(link))
+        kubeconfig = _credentials(local, link)
         async with asyncio.timeout(REMOTE_SECONDS), connect(kubeconfig, name=link.target) as client:
             await unregister(client, own)
     except (credentials.Unusable, errors.KubeError, TimeoutError) as problem:
+        if not _registered(local, link):
+            return
         why = str(problem).rstrip(".") or f"{link.target} did not answer within {REMOTE_SECONDS:g} s"
         recorder.record(
             link.reference,
@@ -78,6 +71,23 @@ async def unregister_from_target(local: Local, link: Link, *, recorder: Recorder
             f"{names.MULTICLUSTER_NAMESPACE} delete federatedtrustdomain {own.trust_domain}",
             type="Warning",
         )
+
+
+def _credentials(local: Local, link: Link) -> bytes:
+    """Those in the Secret, else those that registered last: `kubectl delete -f` removes the Secret before the Link."""
+    try:
+        return credentials.kubeconfig(link, local.secret(link))
+    except credentials.Unusable:
+        remembered = local.remembered(link)
+        if remembered is None:
+            raise
+        return remembered
+
+
+def _registered(local: Local, link: Link) -> bool:
+    """Whether the target was told of this cluster, as far as is known: a status may not be written before a crash."""
+    status = (local.link(link.key) or {}).get("status") or {}
+    return local.remembered(link) is not None or bool(status.get("registeredTrustDomain"))
 
 
 async def hold(client: Client, link: Link) -> None:

@@ -1,4 +1,4 @@
-"""The Secret that leads to a linked cluster: reading it, and the copy of it that the destination process reads."""
+"""The Secret that leads to a linked cluster."""
 
 import base64
 import binascii
@@ -8,7 +8,6 @@ from typing import Any, Final
 import yaml
 
 from isthmus import names
-from isthmus.kube.kinds import Object
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.objects import Secret
 
@@ -61,39 +60,3 @@ def _reaching_out(config: Mapping[str, Any]) -> Iterator[str]:
         for item in config.get(section) or ():
             fields = item.get(entry) if isinstance(item, dict) else None
             yield from _OUTSIDE.intersection(fields or ())
-
-
-def copy_name(target: str) -> str:
-    return f"{names.CREDENTIALS_SECRET_PREFIX}{target}"
-
-
-def copy(link: Link, kubeconfig: bytes, *, trust_domain: str, namespace: str) -> Object:
-    """The Secret that the destination process reads, for Links that were applied without it."""
-    return {
-        "metadata": {
-            "name": copy_name(link.target),
-            "namespace": namespace,
-            "labels": {
-                names.CREDENTIALS_CLUSTER_LABEL: link.target,
-                names.COPIED_CREDENTIALS_LABEL: link.target,
-            },
-            "annotations": {
-                names.CREDENTIALS_TRUST_DOMAIN_ANNOTATION: trust_domain,
-                names.CREDENTIALS_CLUSTER_DOMAIN_ANNOTATION: link.domain,
-            },
-        },
-        "type": names.CREDENTIALS_SECRET_TYPE,
-        "data": {names.CREDENTIALS_KEY: base64.b64encode(kubeconfig).decode()},
-    }
-
-
-def copy_change(desired: Object, existing: Secret | None) -> Mapping[str, Any] | None:
-    """What to write: the whole object, a merge patch, or None. A Secret that somebody else made is left alone."""
-    if existing is None:
-        return desired
-    if names.COPIED_CREDENTIALS_LABEL not in existing.metadata.labels:
-        return None
-    metadata = desired["metadata"]
-    if existing.data == desired["data"] and existing.metadata.annotations.items() >= metadata["annotations"].items():
-        return None
-    return {"metadata": {"annotations": metadata["annotations"]}, "data": desired["data"]}

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from isthmus import names
-from isthmus.kube import errors
 from isthmus.kube.client import Client
 from isthmus.kube.kinds import Object
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Informer
-from isthmus.multicluster import credentials, trust
+from isthmus.multicluster import trust
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.objects import (
     CONFIG_MAPS,
@@ -33,13 +32,13 @@ class Local:
         self.client = client
         self.namespace = namespace
         self.linkerd_namespace = linkerd_namespace
+        self._used: dict[Key, bytes] = {}
         self.links = Informer(client, LINKS, namespace=namespace)
         self.registrations = Informer(client, FEDERATED_TRUST_DOMAINS, namespace=namespace)
         self._services = Informer(client, SERVICES)
         self._slices = Informer(client, SLICES, labels=f"{names.MANAGED_BY_LABEL}={names.MIRROR_MANAGER}")
         self._namespaces = Informer(client, NAMESPACES)
         self._secrets = Informer(client, SECRETS, namespace=namespace)
-        self._copies = Informer(client, SECRETS, namespace=linkerd_namespace, labels=names.CREDENTIALS_CLUSTER_LABEL)
         self._roots = Informer(
             client,
             CONFIG_MAPS,
@@ -51,7 +50,7 @@ class Local:
     def _informers(self) -> tuple[Informer[Any], ...]:
         return (
             self.links, self.registrations, self._services, self._slices, self._namespaces, self._secrets,
-            self._copies, self._roots,
+            self._roots,
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -74,9 +73,9 @@ class Local:
         return None
 
     def on_mirror_change(self, handler: Callable[[str], None]) -> None:
-        """Tell the name of every Service, slice or Secret that changed; "" for what concerns every Link."""
+        """Tell the name of every Service or slice that changed; "" for what concerns every Link."""
 
-        def named(old: Service | Slice | Secret | None, new: Service | Slice | Secret | None) -> None:
+        def named(old: Service | Slice | None, new: Service | Slice | None) -> None:
             item = new or old
             if item is not None:
                 handler(item.metadata.name)
@@ -86,7 +85,6 @@ class Local:
 
         self._services.on_change(named)
         self._slices.on_change(named)
-        self._copies.on_change(named)
         self._secrets.on_change(all_links)
         self._namespaces.on_change(all_links)
 
@@ -113,24 +111,15 @@ class Local:
     def secret(self, link: Link) -> Secret | None:
         return self._secrets.get(link.credentials_secret, link.namespace)
 
-    def copied_credentials(self, target: str) -> Secret | None:
-        return self._copies.get(credentials.copy_name(target), self.linkerd_namespace)
+    def remember(self, link: Link, kubeconfig: bytes) -> None:
+        """Keep credentials that something was registered with: the Secret may go with the Link, or just before it."""
+        self._used[link.key] = kubeconfig
+
+    def remembered(self, link: Link) -> bytes | None:
+        return self._used.get(link.key)
+
+    def forget(self, link: Link) -> None:
+        self._used.pop(link.key, None)
 
     def link(self, key: Key) -> Object | None:
         return self.links.store.get(key)
-
-    async def copy_credentials(self, link: Link, kubeconfig: bytes, trust_domain: str) -> None:
-        """Give the destination process its copy of the credentials, unless somebody else did."""
-        desired = credentials.copy(link, kubeconfig, trust_domain=trust_domain, namespace=self.linkerd_namespace)
-        existing = self.copied_credentials(link.target)
-        change = credentials.copy_change(desired, existing)
-        if change is None:
-            return
-        name = credentials.copy_name(link.target)
-        try:
-            if existing is None:
-                await self.client.create(SECRETS, dict(change))
-            else:
-                await self.client.patch(SECRETS, name, change, self.linkerd_namespace)
-        except (errors.AlreadyExists, errors.NotFound):
-            return

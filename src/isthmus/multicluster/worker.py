@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -32,6 +32,7 @@ _LOOK_AT_WATCHES: Final = 1.0
 """Watches do not tell when they fail, so the status looks at them this often."""
 _STATUS_PAUSE: Final = 0.2
 """Changes of status that come together are written together."""
+_TOLD: Final = frozenset({"Accepted", "Reachable", "TrustEstablished"})
 _LATENCY_EVERY: Final = 30.0
 """The latency of every probe is in the metrics; the status keeps a recent one without a write for each probe."""
 
@@ -68,6 +69,7 @@ class Worker:
         self._liveness = Liveness("Down" if self._status.get("alive") == "False" else "Probing")
         self._latency: tuple[float, float | None] = (0.0, None)
         self._probe_url = probe_url
+        self._told: dict[str, str] = {}
 
     def wake(self) -> None:
         """Something of this cluster changed that may concern the Link."""
@@ -99,7 +101,8 @@ class Worker:
             except credentials.Unusable as problem:
                 self._disconnected(Condition("Reachable", problem.reason, str(problem)))
             except errors.ConfigError as error:
-                self._disconnected(remote.unreachable(self.link, error))
+                where = f"Secret {self.link.namespace}/{self.link.credentials_secret}"
+                self._disconnected(remote.unreachable(self.link, errors.ConfigError(f"{where}: {error}")))
             else:
                 await self._use(client, kubeconfig, secret)
                 continue
@@ -116,10 +119,10 @@ class Worker:
         async with client, asyncio.TaskGroup() as group:
             self._remote = Remote(client, self.link, self._changed)
             self._registration = Registration(self._remote, lambda: self._local.own_roots, self._status_changed)
+            self._registration.on_registered = lambda: self._local.remember(self.link, kubeconfig)
             tasks = [
                 group.create_task(self._remote.run()),
                 group.create_task(self._registration.run()),
-                group.create_task(self._share_credentials(self._remote, kubeconfig)),
             ]
             await self._new_secret(secret)
             for task in tasks:
@@ -132,19 +135,6 @@ class Worker:
             current = self._local.secret(self.link)
             if (current.data if current else None) != before:
                 return
-
-    async def _share_credentials(self, target: Remote, kubeconfig: bytes) -> None:
-        tries = 0
-        while True:
-            roots = target.roots
-            try:
-                if roots is not None:
-                    await self._local.copy_credentials(self.link, kubeconfig, roots.trust_domain)
-                tries = 0
-            except errors.KubeError as error:
-                log.warning("the destination cannot be given the credentials of %s: %s", self.link.target, error)
-                tries += 1
-            await asyncio.sleep(_RETRY[min(tries, len(_RETRY) - 1)] if roots is None or tries else 2.0)
 
     # --- gateway --------------------------------------------------------------------------------------------------
     def _addresses_found(self, found: tuple[str, ...], problem: str) -> None:
@@ -207,15 +197,11 @@ class Worker:
         if not self._resolved:
             return None
         services, slices = self._local.services, self._local.slices
+        gateway, namespaces = self._gateway(), self._local.namespaces
         if self._remote is None or not self._remote.synced:
-            return mirrors.hold(self.link.target, services=services, slices=slices, alive=self._liveness.alive)
-        return mirrors.plan(
-            self.link,
-            self._remote.exports(),
-            gateway=self._gateway(),
-            local=services,
-            namespaces=self._local.namespaces,
-        )
+            held = mirrors.hold(self.link.target, services=services, slices=slices, alive=self._liveness.alive)
+            return mirrors.with_probe(held, self.link, gateway=gateway, local=services, namespaces=namespaces)
+        return mirrors.plan(self.link, self._remote.exports(), gateway=gateway, local=services, namespaces=namespaces)
 
     def _judged(self, outcome: mirrors.Outcome) -> mirrors.Outcome:
         error = self._failures.get(outcome.local)
@@ -240,8 +226,17 @@ class Worker:
                     await self._status_changed.wait()
             except TimeoutError:
                 pass
-            self._status = await write_status(self._local.client, self.link, self._knowledge(), self._status)
+            known = self._knowledge()
+            self._tell_problems(known.conditions)
+            self._status = await write_status(self._local.client, self.link, known, self._status)
             await asyncio.sleep(_STATUS_PAUSE)
+
+    def _tell_problems(self, now: Sequence[Condition]) -> None:
+        """An event for each condition that has become false; those of gateway and mirrors have events of their own."""
+        for condition in now:
+            before, self._told[condition.type] = self._told.get(condition.type), condition.reason
+            if condition.type in _TOLD and condition.status == "False" and condition.reason != before:
+                self._tell(condition.reason, condition.message)
 
     def _knowledge(self) -> status.Knowledge:
         roots = self._remote.roots if self._remote else None

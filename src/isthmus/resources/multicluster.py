@@ -4,7 +4,7 @@ import msgspec
 
 from isthmus import names
 from isthmus.kube.kinds import Kind, Object
-from isthmus.kube.meta import Meta
+from isthmus.kube.meta import Key, Meta
 
 
 class ProbeSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -51,6 +51,12 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     def cluster(self) -> str:
         """The name that mirrors and gateways of the target go by."""
         return self.spec.target_cluster_name or self.metadata.name
+
+    @property
+    def credentials(self) -> Key:
+        """The Secret that leads to the target."""
+        name = self.spec.cluster_credentials_secret or f"{names.CREDENTIALS_SECRET_PREFIX}{self.cluster}"
+        return self.metadata.namespace, name
 
     @property
     def trust_domain(self) -> str:
