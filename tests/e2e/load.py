@@ -1,0 +1,85 @@
+"""A load of HTTP/1.1 GETs over connections that are kept: standard library only, to be run inside a pod.
+
+usage: load.py HOST PORT PATH CONNECTIONS REQUESTS SECONDS
+
+Goes on until so many requests were answered and so much time has passed. Prints `progress N` now and then, and at the
+end one line of JSON: how many were answered, by which pods, how long it took, and what failed.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+
+LONGEST = 10.0
+PROGRESS = 200
+
+
+class Load:
+    def __init__(self, host: str, port: int, path: str) -> None:
+        self.host, self.port = host, port
+        self.request = f"GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode()
+        self.pods: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.times: list[float] = []
+        self.connections = 0
+
+    async def run(self, connections: int, requests: int, seconds: float) -> None:
+        self.wanted, self.end = requests, time.monotonic() + seconds
+        async with asyncio.TaskGroup() as group:
+            for _ in range(connections):
+                group.create_task(self.one_client())
+
+    def going_on(self) -> bool:
+        return len(self.times) < self.wanted or time.monotonic() < self.end
+
+    async def one_client(self) -> None:
+        while self.going_on():
+            self.connections += 1
+            reader, writer = await asyncio.open_connection(self.host, self.port)
+            try:
+                while self.going_on():
+                    began = time.monotonic()
+                    try:
+                        async with asyncio.timeout(LONGEST):
+                            self.pods[await self.one_request(reader, writer)] += 1
+                    finally:
+                        self.times.append(time.monotonic() - began)
+                    if len(self.times) % PROGRESS == 0:
+                        print("progress", len(self.times), flush=True)
+            except (OSError, EOFError, ValueError, TimeoutError) as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+            finally:
+                writer.close()
+
+    async def one_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        """The name of the pod that answered."""
+        writer.write(self.request)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        length = int(head.partition("content-length:")[2].partition("\r\n")[0])
+        body = await reader.readexactly(length)
+        if " 200 " not in head.partition("\r\n")[0]:
+            raise ValueError(f"{head.strip()} {body!r}")
+        return str(json.loads(body)["pod"])
+
+    def report(self) -> dict[str, object]:
+        times = sorted(self.times)
+        return {
+            "requests": len(times),
+            "failed": len(self.failures),
+            "failures": self.failures[:5],
+            "pods": dict(self.pods),
+            "connections": self.connections,
+            "p50_ms": round(1000 * times[len(times) // 2], 2),
+            "p99_ms": round(1000 * times[len(times) * 99 // 100], 2),
+            "slowest_ms": round(1000 * times[-1], 1),
+        }
+
+
+if __name__ == "__main__":
+    host, port, path, connections, requests, seconds = sys.argv[1:]
+    load = Load(host, int(port), path)
+    began = time.monotonic()
+    asyncio.run(load.run(int(connections), int(requests), float(seconds)))
+    print(json.dumps({**load.report(), "seconds": round(time.monotonic() - began, 2)}), flush=True)
