@@ -3,7 +3,7 @@ PYTHON ?= python3
 ENVOY_VERSION := 1.40.0
 BIN := .venv/bin
 
-.PHONY: demo test unit lint bench lock clean setup
+.PHONY: demo test unit process e2e lint bench lock clean setup
 
 setup: .venv/.ready
 
@@ -14,11 +14,16 @@ setup: .venv/.ready
 demo: setup
 	$(BIN)/isthmus demo
 
-test: setup lint unit
-	$(BIN)/pytest tests -m lab
+test: setup lint unit process e2e
 
 unit: setup
-	timeout 90 $(BIN)/pytest tests -m "not lab" -n 2
+	timeout 90 $(BIN)/pytest tests -m "not lab and not process" -n 2
+
+process: setup
+	$(BIN)/pytest tests -m "process and not lab" -n 2
+
+e2e: setup
+	$(BIN)/pytest tests -m lab
 
 lint: setup
 	$(BIN)/ruff check .

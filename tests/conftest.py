@@ -1,5 +1,33 @@
-"""Fixtures for every test."""
+"""Fixtures for every test, and the line between unit tests and tests that start programs or servers."""
+
+from pathlib import Path
+
+import pytest
 
 from tests.lab_fixture import lab
 
 __all__ = ["lab"]
+
+HERE = Path(__file__).parent
+STARTS_PROGRAMS = (
+    "cli/test_multicluster.py",
+    "envoy",
+    "identity/test_server.py",
+    "lab/api/test_admission.py",
+    "lab/api/test_kubectl.py",
+    "lab/api/test_malformed.py",
+    "lab/api/test_server.py",
+    "lab/api/test_streaming.py",
+    "lab/controllers",
+    "lab/node/test_streams.py",
+    "multicluster/test_controller.py",
+    "proxy/test_agent.py",
+)
+"""Folders and files whose tests run real kubectl, Envoy, openssl or API servers: `process`, not unit tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    roots = [HERE / name for name in STARTS_PROGRAMS]
+    for item in items:
+        if any(root == item.path or root in item.path.parents for root in roots):
+            item.add_marker(pytest.mark.process)
