@@ -10,6 +10,7 @@ from isthmus.install.controlplane import manifests
 from isthmus.install.render import render
 from isthmus.install.values import InstallValues
 from isthmus.kube import pki
+from isthmus.multicluster import selectors
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,29 @@ def test_control_plane_containers_run_without_privilege(objects):
             assert not context["allowPrivilegeEscalation"]
             assert context["capabilities"] == {"drop": ["ALL"]}
             assert context["readOnlyRootFilesystem"]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "labels", "expected"),
+    [
+        ("shop", {}, ["Ignore"]),
+        ("linkerd-multicluster", {}, ["Fail"]),
+        ("kube-system", {}, []),
+        ("linkerd", {"config.linkerd.io/admission-webhooks": "disabled"}, []),
+        ("linkerd-multicluster", {"config.linkerd.io/admission-webhooks": "disabled"}, []),
+    ],
+)
+def test_each_pod_meets_the_injector_once_and_only_the_extensions_pods_wait_for_it(
+    objects, namespace, labels, expected
+):
+    (configuration,) = by_kind(objects, "MutatingWebhookConfiguration").values()
+    found = {"kubernetes.io/metadata.name": namespace, **labels}
+    asked = [
+        webhook["failurePolicy"]
+        for webhook in configuration["webhooks"]
+        if selectors.selects(webhook["namespaceSelector"], found)
+    ]
+    assert asked == expected
 
 
 def test_services_lead_to_ports_that_containers_have(objects):

@@ -1,6 +1,7 @@
 """What `linkerd install` prints: the control plane as a list of Kubernetes objects, in the order to apply them."""
 
 import base64
+from collections.abc import Sequence
 
 import yaml
 
@@ -188,7 +189,16 @@ def _services(identity: Component, destination: Component, injector: Component) 
 
 
 def _webhook(values: InstallValues) -> Manifest:
-    """Pods only; the control plane itself and clusters' own machinery are left alone."""
+    """Pods only; the control plane itself and clusters' own machinery are left alone.
+
+    An application's pod starts without a proxy rather than not at all when the injector is away. A gateway without
+    its proxy is nothing, so the pods of the multi-cluster extension wait for the injector.
+    """
+    name = "kubernetes.io/metadata.name"
+    enabled = {"key": names.ADMISSION_WEBHOOKS_LABEL, "operator": "NotIn", "values": ["disabled"]}
+    others = ["kube-system", "cert-manager", names.MULTICLUSTER_NAMESPACE]
+    applications = [enabled, {"key": name, "operator": "NotIn", "values": others}]
+    extension = [enabled, {"key": name, "operator": "In", "values": [names.MULTICLUSTER_NAMESPACE]}]
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
@@ -197,35 +207,32 @@ def _webhook(values: InstallValues) -> Manifest:
             "labels": {names.COMPONENT_LABEL: "proxy-injector", names.CONTROL_PLANE_NS_LABEL: NAMESPACE},
         },
         "webhooks": [
+            _asking(values, "linkerd-proxy-injector.linkerd.io", applications, failure="Ignore"),
+            _asking(values, "linkerd-proxy-injector.multicluster.linkerd.io", extension, failure="Fail"),
+        ],
+    }
+
+
+def _asking(values: InstallValues, name: str, where: Sequence[object], *, failure: str) -> dict[str, object]:
+    """One entry of the webhook configuration: new pods in the namespaces that match."""
+    return {
+        "name": name,
+        "namespaceSelector": {"matchExpressions": where},
+        "clientConfig": {
+            "service": {"name": names.INJECTOR_SERVICE, "namespace": NAMESPACE, "path": "/", "port": 443},
+            "caBundle": base64.b64encode(values.certificates.webhook_ca.encode()).decode(),
+        },
+        "failurePolicy": failure,
+        "admissionReviewVersions": ["v1"],
+        "rules": [
             {
-                "name": "linkerd-proxy-injector.linkerd.io",
-                "namespaceSelector": {
-                    "matchExpressions": [
-                        {"key": names.ADMISSION_WEBHOOKS_LABEL, "operator": "NotIn", "values": ["disabled"]},
-                        {
-                            "key": "kubernetes.io/metadata.name",
-                            "operator": "NotIn",
-                            "values": ["kube-system", "cert-manager"],
-                        },
-                    ]
-                },
-                "clientConfig": {
-                    "service": {"name": names.INJECTOR_SERVICE, "namespace": NAMESPACE, "path": "/", "port": 443},
-                    "caBundle": base64.b64encode(values.certificates.webhook_ca.encode()).decode(),
-                },
-                "failurePolicy": "Ignore",
-                "admissionReviewVersions": ["v1"],
-                "rules": [
-                    {
-                        "operations": ["CREATE"],
-                        "apiGroups": [""],
-                        "apiVersions": ["v1"],
-                        "resources": ["pods"],
-                        "scope": "Namespaced",
-                    }
-                ],
-                "sideEffects": "None",
-                "timeoutSeconds": 10,
+                "operations": ["CREATE"],
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "resources": ["pods"],
+                "scope": "Namespaced",
             }
         ],
+        "sideEffects": "None",
+        "timeoutSeconds": 10,
     }

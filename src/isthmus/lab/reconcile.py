@@ -12,7 +12,8 @@ from isthmus.lab.client import ApiError, ConflictError
 log = logging.getLogger(__name__)
 
 BACK_OFF_FIRST: Final = 0.02
-BACK_OFF_MOST: Final = 15.0
+BACK_OFF_MOST: Final = 1.0
+"""Short, since somebody sits in front of a lab: what was missing is soon there, and asking again costs little."""
 WORKERS: Final = 8
 
 K = TypeVar("K", bound=object)
