@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isthmus import names
-from isthmus.destination import server
+from isthmus.destination import diagnostics, server
 from isthmus.destination.observe import Observer
 from isthmus.destination.remote import Remotes
 from isthmus.destination.world import World
@@ -95,7 +95,11 @@ class Destination:
         self._serving = False
 
     async def run(self) -> None:
-        async with admin.serve(self._ready, address=self._flags.admin):
+        async with admin.serve(
+            self._ready,
+            address=self._flags.admin,
+            pages={"/endpoints": lambda query: diagnostics.endpoints(self._state, query)},
+        ):
             await until_terminated(
                 self._observer.run(), self._remotes.run(), self._certificate.run(), self._roots(), self._serve()
             )
