@@ -2,17 +2,23 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-
-from tests.lab_fixture import Lab
+from tests.lab_fixture import Lab, environment_of
 
 
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of its own, shared by the whole session: a test leaves it as it found it."""
+    """A lab of its own, shared by the whole session: a test leaves it as it found it.
+
+    $ISTHMUS_TEST_LAB names one that runs already, for a quick look at a test that is being written.
+    """
     if os.geteuid() != 0:
         pytest.skip("the lab needs root")
+    if given := os.environ.get("ISTHMUS_TEST_LAB"):
+        yield Lab(Path(given), dict(os.environ) | environment_of(Path(given)))
+        return
     path = tmp_path_factory.mktemp("mesh") / "lab"
     lab = Lab(path, dict(os.environ))
     try:
