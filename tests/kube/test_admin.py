@@ -1,4 +1,4 @@
-"""What the admin port of a control-plane process answers."""
+"""Pages of their own on the admin port of control-plane processes (the common ones: test_process.py)."""
 
 import aiohttp
 import pytest
@@ -29,18 +29,6 @@ async def get():
                 return reply.status, await reply.text()
 
         yield ask
-
-
-async def test_it_lives_before_it_is_ready_and_says_what_it_waits_for(get):
-    assert await get("/live") == (200, "live\n")
-    assert await get("/ready") == (503, "for the caches\n")
-    assert await get("/ready", ready=True) == (200, "ready\n")
-
-
-async def test_metrics_are_the_registrys(get):
-    status, text = await get("/metrics")
-    assert status == 200
-    assert "links_total 3.0" in text
 
 
 async def test_a_process_has_pages_of_its_own(get):
