@@ -74,6 +74,13 @@ async def test_applying_twice_then_changed_then_taking_over(any_kubectl: Kubectl
     assert _row(await any_kubectl("get", "deploy"), "backend")[1] == "0/3"
 
 
+async def test_what_get_prints_can_be_applied_again_as_a_list(any_kubectl: Kubectl) -> None:
+    await any_kubectl("apply", "-f", "-", stdin=APP)
+    listed = await any_kubectl("get", "deploy,svc", "backend", "-o", "json")
+    assert '"kind": "List"' in listed
+    assert "deployment.apps/backend configured" in await any_kubectl("apply", "-f", "-", stdin=listed)
+
+
 async def test_getting_annotating_labelling_scaling_restarting_deleting(kubectl: Kubectl) -> None:
     await kubectl("apply", "-f", "-", stdin=APP)
     await kubectl("annotate", "svc", "backend", "note=1")

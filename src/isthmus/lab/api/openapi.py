@@ -17,6 +17,11 @@ _QUERY = [
     {"in": "query", "name": name, "schema": {"type": "string", "uniqueItems": True}}
     for name in ("dryRun", "fieldManager", "fieldValidation")
 ]
+EMPTY_V2 = b"\n\x032.0"
+"""`/openapi/v2` as protobuf, the way kubectl asks before it applies a List: a document of version 2.0 without kinds.
+
+kubectl then leaves validation to the server; without an answer it refuses to apply anything.
+"""
 
 
 def index(registry: Registry, definitions: Definitions) -> Object:

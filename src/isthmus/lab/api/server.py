@@ -194,7 +194,7 @@ class ApiServer:
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         if path == "/openapi/v2":
-            raise no_such_path()
+            return web.Response(body=openapi.EMPTY_V2, content_type="application/octet-stream")
         document = self._document(request, path.rstrip("/"))
         if document is None:
             raise no_such_path()
