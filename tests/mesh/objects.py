@@ -60,7 +60,7 @@ def endpoint_slice(of: str, *endpoints: Any, **options: Any) -> EndpointSlice:
     return msgspec.convert(slice_json(of, *endpoints, **options), EndpointSlice)
 
 
-def link_json(cluster: str, *, trust_domain: str = "root-2.cluster.local", **spec: Any) -> Any:
+def link_json(cluster: str, *, trust_domain: str = "root-2.cluster.local", bundle: str = "", **spec: Any) -> Any:
     return {
         "metadata": {"name": f"linkerd-{cluster}", "namespace": "linkerd-multicluster"},
         "spec": {
@@ -68,10 +68,9 @@ def link_json(cluster: str, *, trust_domain: str = "root-2.cluster.local", **spe
             "gatewayAddress": "172.30.11.1",
             "gatewayPort": "4143",
             "gatewayIdentity": (f"linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.{trust_domain}"),
-            "targetTrustDomain": trust_domain,
-            "targetTrustBundle": f"roots of {cluster}",
             **spec,
         },
+        "status": {"trustDomain": trust_domain, "trustBundle": bundle or f"roots of {cluster}"},
     }
 
 
@@ -89,7 +88,7 @@ def mirror_metadata(cluster: str, fqn: str) -> dict[str, Any]:
 def federated(domain: str, bundle: str, *, created: str = "", name: str = "") -> FederatedTrustDomain:
     metadata = {"name": name or domain, "namespace": "linkerd-multicluster", "creationTimestamp": created}
     return msgspec.convert(
-        {"metadata": metadata, "spec": {"trustDomain": domain, "bundle": bundle}}, FederatedTrustDomain
+        {"metadata": metadata, "status": {"trustDomain": domain, "bundle": bundle}}, FederatedTrustDomain
     )
 
 

@@ -43,27 +43,32 @@ def test_nobody_else_speaks_for_it_even_while_its_own_roots_cannot_be_read() -> 
     assert trust.inbound(state, usable, exposed=True).bundles == ()
 
 
-def test_the_older_claim_of_a_domain_counts() -> None:
+def test_what_a_cluster_says_of_itself_counts_only_as_far_as_it_was_accepted() -> None:
     state = make.state()
-    make.put(
-        state,
-        make.federated("west", "late roots", created="2026-02-01T00:00:00Z", name="late"),
-        make.federated("west", "early roots", created="2026-01-01T00:00:00Z", name="zz-early"),
-    )
-    assert TrustBundle("west", "early roots") in trust.inbound(state, usable, exposed=True).bundles
+    spec = {"trustDomain": "west", "bundle": "claimed roots"}
+    registration = {"metadata": {"name": "west", "namespace": "linkerd-multicluster"}, "spec": spec}
+    linked = make.link_json("east", targetTrustDomain="z", targetTrustBundle="claimed roots") | {"status": {}}
+    make.put(state, make.msgspec.convert(registration, make.FederatedTrustDomain))
+    make.put(state, make.msgspec.convert(linked, make.Link))
+    assert trust.inbound(state, usable, exposed=True).bundles == (OWN,)
+    assert trust.outbound(state, usable).bundles == (OWN,)
 
 
 def test_one_unreadable_bundle_does_not_take_the_others_with_it() -> None:
     state = make.state()
-    make.put(state, make.link("east", targetTrustBundle="garbage"), make.link("north", trust_domain="z"))
+    make.put(state, make.link("east", bundle="garbage"), make.link("north", trust_domain="z"))
     assert [each.trust_domain for each in trust.outbound(state, usable).bundles] == [make.DOMAIN, "z"]
 
 
-def test_what_the_target_says_now_counts_before_what_it_said_when_linked() -> None:
+def test_a_registration_that_changes_without_a_verdict_wakes_no_proxy() -> None:
     state = make.state()
-    link = make.link_json("east") | {"status": {"trustDomain": "new", "trustBundle": "new roots"}}
-    make.put(state, make.msgspec.convert(link, make.Link))
-    assert TrustBundle("new", "new roots") in trust.outbound(state, usable).bundles
+    accepted, again = make.federated("west", "roots of west"), make.federated("west", "roots of west", created="later")
+    state.set_federated(None, accepted)
+    assert state.take_changed()
+    state.set_federated(accepted, again)
+    assert not state.take_changed()
+    state.set_federated(again, None)
+    assert state.take_changed()
 
 
 def test_a_certificate_speaks_for_its_own_pod_only() -> None:

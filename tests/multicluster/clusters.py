@@ -157,6 +157,11 @@ class Cluster:
     def link_status(self, name: str = "linkerd-east") -> dict[str, Any]:
         return (self.get("Link", name, NAMESPACE) or {}).get("status") or {}
 
+    def registration(self, cluster: str) -> dict[str, Any]:
+        """What another cluster registered here."""
+        item = self.get("FederatedTrustDomain", f"{cluster}.example", NAMESPACE) or {}
+        return {"spec": {}, "status": {"reason": "", "bundle": ""}} | item
+
     def condition(self, kind: str, link: str = "linkerd-east") -> str:
         """The reason of a Link's condition, with its status."""
         conditions = self.link_status(link).get("conditions") or ()

@@ -2,9 +2,14 @@
 
 import asyncio
 
-from isthmus import names
+import pytest
 
-from .clusters import NAMESPACE, NAMESPACES, SERVICES, Cluster, Gateway
+from isthmus import names
+from isthmus.kube import errors, pki
+from isthmus.kube.client import connect
+from isthmus.multicluster.objects import FEDERATED_TRUST_DOMAINS, LINKS
+
+from .clusters import NAMESPACE, NAMESPACES, SECRETS, SERVICES, Cluster, Gateway
 
 MIRROR = "backend-east"
 UP = [("203.0.113.10", True)]
@@ -81,11 +86,45 @@ async def test_roots_are_exchanged_and_follow_a_rotation(east: Cluster, west: Cl
         await east.publish_roots(both)
         await west.until(lambda: west.link_status()["trustBundle"].strip() == both.strip())
         await west.publish_roots(both)
-        await east.until(
-            lambda: (
-                east.get("FederatedTrustDomain", "west.example", NAMESPACE)["spec"]["bundle"].strip() == both.strip()
-            )
-        )
+        await east.until(lambda: east.registration("west")["status"]["bundle"].strip() == both.strip())
+        await west.until(lambda: west.condition("TrustEstablished") == "True Established")
+
+
+async def test_roots_that_are_all_replaced_at_once_do_not_count_until_an_operator_says_so(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    async with west.controller(gateway.url), east.controller(gateway.url):
+        await west.link(east)
+        await west.until(lambda: west.condition("TrustEstablished") == "True Established")
+        trusted = {"east": east.roots, "west": west.roots}
+        await west.publish_roots(pki.make_root("somebody").cert_pem)
+        await east.until(lambda: east.registration("west")["status"]["reason"] == "BundleReplaced")
+        assert east.registration("west")["status"]["bundle"].strip() == trusted["west"].strip()
+        await west.until(lambda: west.condition("TrustEstablished") == "False RegistrationRefused")
+        assert "delete federatedtrustdomain west.example" in west.message("TrustEstablished")
+        await east.client.delete(FEDERATED_TRUST_DOMAINS, "west.example", NAMESPACE)
+        await west.until(lambda: west.condition("TrustEstablished") == "True Established")
+
+        await east.publish_roots(pki.make_root("somebody else").cert_pem)
+        await west.until(lambda: west.condition("TrustEstablished") == "False RootsRefused")
+        assert west.link_status()["trustBundle"].strip() == trusted["east"].strip()
+        again = {"spec": {"targetTrustDomain": "east.example", "targetTrustBundle": east.roots}}
+        await west.client.patch(LINKS, "linkerd-east", again, NAMESPACE)
+        await west.until(lambda: west.link_status()["trustBundle"].strip() == east.roots.strip())
+
+
+async def test_credentials_for_linking_cannot_write_the_verdict(east: Cluster, west: Cluster) -> None:
+    """Neither with the object, nor afterwards, nor on its own."""
+    forged = {"accepted": "True", "trustDomain": "west.example", "bundle": west.roots}
+    spec = {"trustDomain": "west.example", "bundle": west.roots}
+    metadata = {"name": "west.example", "namespace": NAMESPACE}
+    async with connect(east.kubeconfig(east.remote_access)) as client:
+        made = await client.create(FEDERATED_TRUST_DOMAINS, {"metadata": metadata, "spec": spec, "status": forged})
+        assert "status" not in made
+        made = await client.patch(FEDERATED_TRUST_DOMAINS, "west.example", {"status": forged}, NAMESPACE)
+        assert "status" not in made
+        with pytest.raises(errors.Forbidden):
+            await client.patch_status(FEDERATED_TRUST_DOMAINS, "west.example", forged, NAMESPACE)
 
 
 async def test_a_gateway_that_stops_answering_makes_mirrors_not_ready_until_it_is_back(
@@ -145,13 +184,11 @@ async def test_deleting_a_link_removes_everything_it_made_in_both_clusters(
     async with west.controller(gateway.url), east.controller(gateway.url):
         await west.link(east)
         await west.until(lambda: west.condition("Ready") == "True Ready")
-        await west.until(lambda: west.get("Secret", "cluster-credentials-east", "linkerd"))
         assert set(west.names()) - before == {MIRROR, "probe-east"}
         await west.unlink()
         await west.until(lambda: west.get("Link", "linkerd-east", NAMESPACE) is None)
         await west.until(lambda: set(west.names()) == before)
         await west.until(lambda: west.addresses(MIRROR) is None and west.addresses("probe-east", NAMESPACE) is None)
-        await west.until(lambda: west.get("Secret", "cluster-credentials-east", "linkerd") is None)
         await east.until(lambda: not east.all("FederatedTrustDomain"))
 
 
@@ -176,6 +213,7 @@ async def test_a_link_whose_target_is_gone_can_be_deleted_and_says_what_it_left(
     async with west.controller(gateway.url):
         await west.link(east)
         await west.until(lambda: west.addresses(MIRROR) == UP)
+        await west.until(lambda: west.link_status().get("registeredTrustDomain"))
         await west.give_credentials("east", east.kubeconfig(east.remote_access, "http://127.0.0.1:9"))
         await west.until(lambda: west.condition("Reachable") == "False Unreachable")
         assert west.addresses(MIRROR) is not None
@@ -256,3 +294,29 @@ async def test_more_exports_than_one_watch_follows_arrive_together(
         await west.link(east)
         await west.until(lambda: west.link_status().get("services") == "60/60")
         await west.until(lambda: west.addresses("web-58-east") == UP and west.addresses("web-59-east") == [])
+
+
+async def test_a_link_that_never_worked_says_why_in_an_event_and_leaves_nothing_behind(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    async with west.controller(gateway.url):
+        await west.link(east, credentials=False)
+        (told,) = await west.until(lambda: west.events("SecretMissing"))
+        assert "linkerd multicluster link --cluster-name east" in told
+        await west.until(lambda: west.condition("GatewayAlive") == "True Alive")
+        await west.unlink()
+        await west.until(lambda: not west.all("Link") and "probe-east" not in west.names())
+    assert not west.events("LeftBehind")
+
+
+async def test_credentials_deleted_together_with_the_link_still_withdraw_the_registration(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    async with west.controller(gateway.url):
+        await west.link(east)
+        await west.until(lambda: west.link_status().get("registeredTrustDomain"))
+        await west.client.delete(SECRETS, "cluster-credentials-east", "linkerd-multicluster")
+        await west.until(lambda: west.condition("Reachable") == "False SecretMissing")
+        await west.unlink()
+        await west.until(lambda: not west.all("Link"))
+        assert not east.all("FederatedTrustDomain")

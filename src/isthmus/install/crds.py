@@ -93,9 +93,10 @@ LINK_SPEC: Final = record(
         "federatedServiceSelector": label_selector("Services that join a federated service. Empty selects nothing."),
         "excludedAnnotations": array(STRING, "Annotations that mirrors do not copy: exact, or prefix/*."),
         "excludedLabels": array(STRING, "Labels that mirrors do not copy: exact, or prefix/*."),
-        "targetTrustDomain": text("SPIFFE trust domain of the linked cluster, until its live one is read."),
+        "targetTrustDomain": text("SPIFFE trust domain of the linked cluster when the Link was made."),
         "targetTrustBundle": text(
-            "PEM roots of the linked cluster, until its live ones are read.", maxLength=MAX_BUNDLE
+            "PEM roots of the linked cluster when the Link was made: live ones that share one with these are accepted.",
+            maxLength=MAX_BUNDLE,
         ),
     },
     required=["targetClusterName"],
@@ -106,8 +107,8 @@ LINK_STATUS: Final = record(
         "conditions": array(CONDITION),
         "mirrorServices": array(MIRRORED_SERVICE),
         "federatedServices": array(MIRRORED_SERVICE),
-        "trustDomain": text("The linked cluster's trust domain as last read from it."),
-        "trustBundle": text("The linked cluster's PEM roots as last read from it."),
+        "trustDomain": text("The linked cluster's trust domain, as last read from it and accepted."),
+        "trustBundle": text("The linked cluster's PEM roots, as last read from it and accepted."),
         "registeredTrustDomain": text("The own trust domain as registered in the linked cluster."),
         "alive": text("Whether the gateway answers: True, False or Unknown."),
         "latency": text("Round trip of the last successful probe."),
@@ -214,7 +215,15 @@ def link() -> Manifest:
 
 def federated_trust_domain() -> Manifest:
     """A linking cluster's roots, registered in the cluster it links to: lets its workloads be recognised there."""
-    status = record({"conditions": array(CONDITION), "accepted": STRING, "reason": STRING})
+    status = record(
+        {
+            "conditions": array(CONDITION),
+            "accepted": text("Whether the registration counts as it stands: True or False."),
+            "reason": text("Why, in one word."),
+            "trustDomain": text("The trust domain that proxies recognise because of this registration."),
+            "bundle": text("The PEM roots that vouch for it: the last ones that were accepted."),
+        }
+    )
     return definition(
         "FederatedTrustDomain",
         "federatedtrustdomains",

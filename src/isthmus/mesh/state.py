@@ -155,7 +155,8 @@ class State:
             self._federated.pop(old.metadata.key, None)
         if new is not None:
             self._federated[new.metadata.key] = new
-        self.changed.add(FEDERATION)
+        if (old and old.status) != (new and new.status):
+            self.changed.add(FEDERATION)
 
     def set_remote(self, key: RemoteKey, remote: Remote | None) -> None:
         if remote is None:

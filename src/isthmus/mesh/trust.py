@@ -17,13 +17,13 @@ def outbound(state: State, usable: Usable) -> Trust:
 
 
 def inbound(state: State, usable: Usable, *, exposed: bool) -> Trust:
-    """Clients of this cluster and, for what other clusters may reach, of those that registered here."""
-    registered = ((each.spec.trust_domain, each.spec.bundle) for each in state.federated()) if exposed else ()
+    """Clients of this cluster and, for what other clusters may reach, of those whose registration was accepted."""
+    registered = ((each.status.trust_domain, each.status.bundle) for each in state.federated()) if exposed else ()
     return Trust(names.TRUST_INBOUND_SECRET, _bundles(state, registered, usable))
 
 
 def _bundles(state: State, others: Iterable[tuple[str, str]], usable: Usable) -> tuple[TrustBundle, ...]:
-    """The first claim of a domain counts, and nobody but this cluster speaks for its own."""
+    """One bundle for a domain: which claims count was decided before, and this cluster's own roots in any case."""
     found: dict[str, TrustBundle] = {}
     foreign = ((domain, roots) for domain, roots in others if domain and domain != state.trust_domain)
     for domain, roots in ((state.trust_domain, state.roots()), *foreign):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from isthmus import names
 from isthmus.kube import errors
 from isthmus.kube.meta import Key
+from isthmus.multicluster.acceptance import Verdict
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.liveness import Liveness
 from isthmus.multicluster.mirrors import Outcome
@@ -26,6 +27,17 @@ def accepted(link: Link, rival: Link | None = None) -> Condition:
 
 def trust_pending(link: Link) -> Condition:
     return Condition("TrustEstablished", "Pending", f"Waiting for {link.target} to be reachable.")
+
+
+def trust_established(link: Link, registration: Condition, roots: Verdict | None) -> Condition:
+    """Whether each cluster believes the other: `registration` is this one there, `roots` are the target's here."""
+    if roots is None or roots.accepted or registration.status == "False":
+        return registration
+    return Condition(
+        "TrustEstablished",
+        "RootsRefused",
+        f"The roots of {link.target} are not accepted. {roots.message} If they should be, link {link.target} again.",
+    )
 
 
 def gateway_alive(link: Link, liveness: Liveness, *, problem: str) -> Condition:

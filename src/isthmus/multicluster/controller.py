@@ -12,7 +12,7 @@ from isthmus.kube.client import Client
 from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
-from isthmus.multicluster import acceptance, cleanup, conditions, links
+from isthmus.multicluster import cleanup, conditions, decisions, links
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.local import Local
 from isthmus.multicluster.metrics import Metrics
@@ -76,7 +76,7 @@ class Controller:
         await self.local.synced()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(acceptance.decide(self.local))
+                group.create_task(decisions.decide(self.local))
                 group.create_task(self._sweep())
                 group.create_task(self._supervise(group))
         finally:

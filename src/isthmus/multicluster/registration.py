@@ -12,7 +12,7 @@ from isthmus.kube import errors
 from isthmus.kube.client import Client
 from isthmus.kube.kinds import Object
 from isthmus.kube.watch import Signal
-from isthmus.multicluster import trust
+from isthmus.multicluster import acceptance, trust
 from isthmus.multicluster.objects import FEDERATED_TRUST_DOMAINS
 from isthmus.multicluster.remote import Remote
 from isthmus.multicluster.status import Condition
@@ -110,6 +110,8 @@ def _accepted(registered: Object, own: trust.Roots, theirs: trust.Roots, target:
             "RegistrationRefused",
             f"{target} refuses trust domain {own.trust_domain}: {verdict.get('message') or verdict.get('reason')}",
         )
+    if not acceptance.same(own.bundle, str((registered.get("status") or {}).get("bundle") or "")):
+        return Condition(_KIND, "Pending", f"{target} has not decided on the new roots of {own.trust_domain} yet.")
     return Condition(_KIND, "Established", f"{target} ({theirs.trust_domain}) recognises {own.trust_domain}.")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from isthmus.kube.kinds import Object
+from isthmus.multicluster.acceptance import Verdict
 from isthmus.multicluster.mirrors import Outcome
 
 CONTROLLER: Final = "linkerd.io/service-mirror"
@@ -28,6 +29,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "Established": "True",
         "Pending": "Unknown",
         "RootsUnavailable": "False",
+        "RootsRefused": "False",
         "RegistrationFailed": "False",
         "RegistrationRefused": "False",
     },
@@ -69,8 +71,8 @@ class Knowledge:
     outcomes: tuple[Outcome, ...] | None = None
     """None while the exports are not known: what the status said stays."""
     latency_ms: float | None = None
-    trust_domain: str = ""
-    trust_bundle: str = ""
+    roots: Verdict | None = None
+    """On the target's roots; None while they are not known: what was accepted stays, so proxies keep trusting it."""
     registered_trust_domain: str = ""
 
 
@@ -108,9 +110,10 @@ def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object
     if known.outcomes is not None:
         made["mirrorServices"] = _mirrored(known.outcomes, previous.get("mirrorServices") or (), now)
         made["services"] = f"{sum(outcome.mirrored for outcome in known.outcomes)}/{len(known.outcomes)}"
-    if known.trust_domain:
-        # The last known roots stay while the target is away: proxies keep trusting it.
-        made |= {"trustDomain": known.trust_domain, "trustBundle": known.trust_bundle}
+    if known.roots is not None:
+        accepted = known.roots.roots
+        made["trustDomain"] = accepted.trust_domain if accepted else ""
+        made["trustBundle"] = accepted.bundle if accepted else ""
     return made
 
 

@@ -13,7 +13,7 @@ from isthmus.kube.client import Client, connect
 from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
-from isthmus.multicluster import addresses, conditions, credentials, mirrors, prober, remote, status
+from isthmus.multicluster import acceptance, addresses, conditions, credentials, mirrors, prober, remote, status
 from isthmus.multicluster.apply import apply
 from isthmus.multicluster.diff import diff
 from isthmus.multicluster.links import Link
@@ -239,13 +239,15 @@ class Worker:
                 self._tell(condition.reason, condition.message)
 
     def _knowledge(self) -> status.Knowledge:
-        roots = self._remote.roots if self._remote else None
+        roots = self._judge_roots()
         registration = self._registration
         return status.Knowledge(
             conditions=(
                 conditions.accepted(self.link),
                 self._remote.reachable() if self._remote else self._connection,
-                registration.condition if registration else conditions.trust_pending(self.link),
+                conditions.trust_established(
+                    self.link, registration.condition if registration else conditions.trust_pending(self.link), roots
+                ),
                 conditions.gateway_alive(
                     self.link, self._liveness, problem="" if self._addresses else self._resolve_problem
                 ),
@@ -253,10 +255,20 @@ class Worker:
             ),
             outcomes=self._outcomes,
             latency_ms=self._latency[1],
-            trust_domain=roots.trust_domain if roots else "",
-            trust_bundle=roots.bundle if roots else "",
+            roots=roots,
             registered_trust_domain=registration.domain if registration else "",
         )
+
+    def _judge_roots(self) -> acceptance.Verdict | None:
+        """What to think of the roots that the target publishes now, beside those of all other Links."""
+        live = self._remote.roots if self._remote else None
+        own, key = self._local.own_roots, self.link.key
+        if live is None or own is None:
+            return None
+        items = self._local.links.store
+        claims = [acceptance.linked(item, live if each == key else None) for each, item in items.items()]
+        verdicts = acceptance.judge([claim for claim in claims if claim], own, sharing=True, limit=None)
+        return verdicts.get(key)
 
 
 async def write_status(client: Client, link: Link, known: status.Knowledge, before: dict[str, Any]) -> dict[str, Any]:

@@ -33,11 +33,11 @@ class LinkSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     federated_service_selector: Object | None = None
     excluded_annotations: tuple[str, ...] | None = None
     excluded_labels: tuple[str, ...] | None = None
-    target_trust_domain: str = ""
-    target_trust_bundle: str = ""
 
 
 class LinkStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """What the controller accepted of what the target says of itself."""
+
     trust_domain: str = ""
     trust_bundle: str = ""
 
@@ -60,29 +60,33 @@ class Link(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def trust_domain(self) -> str:
-        """What the target says of itself now, else what it said when it was linked."""
-        return self.status.trust_domain or self.spec.target_trust_domain
+        """Accepted, as is the bundle; what a Link's spec says is nobody's business but the controller's."""
+        return self.status.trust_domain
 
     @property
     def trust_bundle(self) -> str:
-        return self.status.trust_bundle or self.spec.target_trust_bundle
+        return self.status.trust_bundle
 
     @property
     def gateway_hosts(self) -> tuple[str, ...]:
         return tuple(host for part in self.spec.gateway_address.split(",") if (host := part.strip()))
 
 
-class FederatedTrustDomainSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+class FederatedTrustDomainStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """What the controller accepted; both are empty while nothing is."""
+
     trust_domain: str = ""
     bundle: str = ""
-    cluster_name: str = ""
 
 
 class FederatedTrustDomain(msgspec.Struct, frozen=True, gc=False):
-    """A cluster that links to this one, and the roots that vouch for its workloads."""
+    """A cluster that links to this one, and the roots that vouch for its workloads.
+
+    What it says of itself is not even read here: others decide about that.
+    """
 
     metadata: Meta = Meta()
-    spec: FederatedTrustDomainSpec = FederatedTrustDomainSpec()
+    status: FederatedTrustDomainStatus = FederatedTrustDomainStatus()
 
 
 LINKS = Kind(f"{names.LINK_GROUP}/{names.LINK_VERSION}", "Link", "links", Link)
