@@ -15,6 +15,7 @@ from typing import Final
 
 from isthmus.lab.api.admission import ClusterAdmission
 from isthmus.lab.api.authn import ClusterAuthenticator
+from isthmus.lab.api.journal import Damaged, open_store
 from isthmus.lab.api.rbac import Rbac
 from isthmus.lab.api.reviews import ClusterReviews
 from isthmus.lab.api.server import ApiServer
@@ -23,8 +24,7 @@ from isthmus.lab.api.streaming import NodeStreaming
 from isthmus.lab.api.tokens import Tokens
 from isthmus.lab.pki import Pki
 
-_REVISIONS_PER_SECOND: Final = 10
-"""More than a lab writes on average, so that the clock alone keeps revisions growing across restarts."""
+STORE: Final = "objects.jsonl"
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,19 @@ def _listener(address: tuple[str, int]) -> socket.socket:
     return listener
 
 
+def _store(path: Path) -> Store:
+    """The cluster as the server before this one left it."""
+    try:
+        # A cluster that begins counts from the clock, so that nobody takes its revisions for those of one before it.
+        return open_store(path, first=time.time_ns() // 1_000_000)
+    except Damaged as error:
+        raise SystemExit(f"{error}: `isthmus lab down` and `lab up` make a new, empty cluster") from None
+    except OSError as error:
+        raise SystemExit(
+            f"the cluster cannot be kept in {path}: {error.strerror}; make room, or move the lab"
+        ) from None
+
+
 async def run(given: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     stopping = asyncio.Event()
@@ -92,7 +105,7 @@ async def run(given: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     pki = Pki(given.pki_dir)
-    store = Store(revision=time.time_ns() // 1_000_000)
+    store = _store(given.data_dir / STORE)
     rbac = Rbac(store)
     tokens = Tokens.load(pki.account_key.read_bytes(), domain=given.cluster_domain)
     admission = ClusterAdmission(store)

@@ -24,7 +24,7 @@ from isthmus.lab.api.contracts import (
     Reviews,
     Streaming,
 )
-from isthmus.lab.api.crd import Definitions
+from isthmus.lab.api.crd import CRD, Definitions
 from isthmus.lab.api.handlers import Handlers, Parts, authorize, reply
 from isthmus.lab.api.objects import Objects
 from isthmus.lab.api.registry import Registry
@@ -69,6 +69,8 @@ class ApiServer:
         self.store = store or Store()
         self.registry = Registry()
         self.definitions = Definitions(self.registry)
+        for definition in self.store.list(*CRD):
+            self.definitions.serve(definition)
         self._allocator = Allocator(self.store, service_cidr)
         self.objects = Objects(
             self.store, self.registry, self.definitions, self._allocator, admission or OpenAdmission()

@@ -6,7 +6,7 @@ goes in and what comes out is shared and never changed in place; a change is a n
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -89,10 +89,10 @@ class Watcher:
 
 
 class Store:
-    """The cluster's objects in memory.
+    """The cluster's objects in memory. `record` is told of every event before it is true, and may refuse by raising.
 
-    A server that starts anew must count on from a `revision` that the one before it never reached: watchers of that
-    one then learn that they are too old, and list again.
+    A store that begins empty must count on from a `revision` that none before it has reached: watchers of that one
+    then learn that they are too old, and list again.
     """
 
     def __init__(self, revision: int = 1) -> None:
@@ -102,6 +102,7 @@ class Store:
         self._logs: dict[Kind, deque[Event]] = {}
         self._trimmed: dict[Kind, int] = {}
         self._watchers: dict[Kind, set[Watcher]] = {}
+        self.record: Callable[[Kind, Event], None] = _forget
 
     def get(self, group: str, resource: str, namespace: str | None, name: str) -> Object | None:
         return self._objects.get((group, resource), {}).get((namespace or "", name))
@@ -119,36 +120,49 @@ class Store:
 
     def create(self, group: str, resource: str, obj: Object) -> Object:
         """Store a new object under the next revision; raises `Exists`."""
-        objects = self._objects.setdefault((group, resource), {})
         key = key_of(obj)
-        if key in objects:
+        if key in self._objects.get((group, resource), {}):
             raise Exists(key)
-        stored = self._stamp(obj)
-        objects[key] = stored
-        self._publish((group, resource), Event("ADDED", self.revision, key, stored, None))
-        return stored
+        return self._commit("ADDED", (group, resource), key, obj, None)
 
     def update(self, group: str, resource: str, obj: Object) -> Object:
         """Replace an object under the next revision; raises `Missing`."""
-        objects = self._objects.get((group, resource), {})
         key = key_of(obj)
-        old = objects.get(key)
+        old = self._objects.get((group, resource), {}).get(key)
         if old is None:
             raise Missing(key)
-        stored = self._stamp(obj)
-        objects[key] = stored
-        self._publish((group, resource), Event("MODIFIED", self.revision, key, stored, old))
-        return stored
+        return self._commit("MODIFIED", (group, resource), key, obj, old)
 
     def remove(self, group: str, resource: str, namespace: str | None, name: str) -> Object:
         """Take an object out; the returned last state carries the revision of its removal. Raises `Missing`."""
         key = (namespace or "", name)
-        old = self._objects.get((group, resource), {}).pop(key, None)
+        old = self._objects.get((group, resource), {}).get(key)
         if old is None:
             raise Missing(key)
-        last = self._stamp(old)
-        self._publish((group, resource), Event("DELETED", self.revision, key, last, old))
-        return last
+        return self._commit("DELETED", (group, resource), key, old, old)
+
+    def take(self, kind: Kind, event: Event) -> None:
+        """Make an event true, and tell whoever watches."""
+        self.revision = event.revision
+        objects = self._objects.setdefault(kind, {})
+        if event.type == "DELETED":
+            del objects[event.key]
+        else:
+            objects[event.key] = event.obj
+        log = self._logs.setdefault(kind, deque())
+        log.append(event)
+        if len(log) > LOG_LENGTH:
+            self._trimmed[kind] = log.popleft().revision
+        for watcher in self._watchers.get(kind, ()):
+            watcher.offer(event)
+
+    def begin(self, revision: int) -> None:
+        """Count on from a revision, as the first one that a watch can resume from."""
+        self.revision = self._first = revision
+
+    def restore(self, kind: Kind, obj: Object) -> None:
+        """Have an object as it was stored before, without an event."""
+        self._objects.setdefault(kind, {})[key_of(obj)] = obj
 
     def watch(self, group: str, resource: str, since: int | None) -> Watcher:
         """Events after revision `since`, or from now on when it is None; raises `Expired`."""
@@ -183,17 +197,18 @@ class Store:
             for watcher in watchers:
                 watcher.wake()
 
-    def _stamp(self, obj: Object) -> Object:
-        self.revision += 1
-        return obj | {"metadata": obj["metadata"] | {"resourceVersion": str(self.revision)}}
+    def _commit(self, kind_of_event: EventType, kind: Kind, key: Key, obj: Object, old: Object | None) -> Object:
+        """The object under the next revision. What cannot be recorded does not happen."""
+        revision = self.revision + 1
+        stored = obj | {"metadata": obj["metadata"] | {"resourceVersion": str(revision)}}
+        event = Event(kind_of_event, revision, key, stored, old)
+        self.record(kind, event)
+        self.take(kind, event)
+        return stored
 
-    def _publish(self, kind: Kind, event: Event) -> None:
-        log = self._logs.setdefault(kind, deque())
-        log.append(event)
-        if len(log) > LOG_LENGTH:
-            self._trimmed[kind] = log.popleft().revision
-        for watcher in self._watchers.get(kind, ()):
-            watcher.offer(event)
+
+def _forget(_kind: Kind, _event: Event) -> None:
+    """For a store that lives as long as its process."""
 
 
 def key_of(obj: Object) -> Key:
