@@ -81,13 +81,6 @@ class Tls:
                     self._exchange()
             self._flush()
 
-    @property
-    def server_names(self) -> tuple[str, ...]:
-        """The URIs in the server's certificate."""
-        certificate = self._tls.getpeercert() or {}
-        pairs = certificate.get("subjectAltName") or ()
-        return tuple(str(value) for kind, value in pairs if kind == "URI")  # type: ignore[misc, has-type]
-
     def sendall(self, data: bytes) -> None:
         self._tls.write(data)
         self._flush()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from tests.e2e import certificates, connect, inside
 from tests.e2e.certificates import Certificate
-from tests.e2e.connect import Answer, Http2, RefusedError
+from tests.e2e.connect import Answer, Bytes, Http2, RefusedError
 from tests.lab_fixture import EAST, WEST, Lab
 
 from isthmus import names
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.lab
 
 BACKEND_SNI = f"8080.backend.default.{names.MESH_SNI_SUFFIX}"
 FORGED = "spiffe://somebody.else/ns/default/sa/root"
+GET_READY = ((":method", "GET"), (":scheme", "https"), (":authority", "gateway"), (":path", "/ready"))
 PROMPT = 2.9
 """Less than the time a gateway waits for the control plane: it must know the answer, not give up."""
 
@@ -47,9 +49,7 @@ class Scene:
         return Http2(connect.tls(socket, context, server_name))
 
     def ask_gateway(self, certificate: Certificate | None) -> Answer:
-        return self.gateway_connection(certificate).request(
-            (":method", "GET"), (":scheme", "https"), (":authority", "gateway"), (":path", "/ready")
-        )
+        return self.gateway_connection(certificate).request(*GET_READY)
 
     def ask_pod(self, pod: dict[str, Any], port: int, path: str, certificate: Certificate | None) -> Answer:
         """A request to a pod of east from east's node, in the name of `certificate`."""
@@ -136,20 +136,19 @@ def test_the_gateway_answers_workloads_of_linked_clusters_only(scene: Scene) -> 
     made_here = certificates.issue(certificates.issuer_of(scene.lab, WEST), Identity(scene.west, "default", "frontend"))
     assert scene.ask_gateway(made_here).status == 200, "what this test makes would be let in if it were genuine"
     for who, certificate in strangers(scene).items():
-        refused = refusal(lambda certificate=certificate: scene.ask_gateway(certificate))
+        refused = refusal(scene.ask_gateway, certificate)
         print(f"{who}: {refused}")
         assert refused, f"the gateway answered {who}"
 
 
 def test_the_gateway_has_one_name_and_speaks_tls_only(scene: Scene) -> None:
     for name in (None, BACKEND_SNI, "example.com", names.MESH_SNI_SUFFIX, f"x.{names.GATEWAY_SNI}"):
-        refused = refusal(lambda name=name: scene.gateway_connection(scene.frontend, server_name=name))
+        refused = refusal(scene.gateway_connection, scene.frontend, server_name=name)
         print(f"server name {name}: {refused}")
         assert refused, f"the gateway answered to the name {name}"
     where = inside.node_namespace(scene.lab, WEST)
-    for say in (connect.http1_get, lambda socket, path: Http2(socket).request((":method", "GET"), (":path", path))):
-        socket = inside.dial(where, (scene.gateway, names.GATEWAY_PORT))
-        assert refusal(lambda say=say, socket=socket: say(socket, "/ready"))
+    for say in (connect.http1_get, http2_get):
+        assert refusal(say, inside.dial(where, (scene.gateway, names.GATEWAY_PORT)), "/ready")
 
 
 def test_the_gateway_leads_to_exported_services_only(scene: Scene) -> None:
@@ -225,7 +224,7 @@ def test_an_exported_pod_answers_workloads_of_linked_clusters_only(scene: Scene)
     """Also when the tunnel was opened by someone who may."""
     assert scene.ask_through_gateway(scene.frontend).status == 200
     for who, certificate in strangers(scene).items():
-        assert refusal(lambda certificate=certificate: scene.ask_through_gateway(certificate)), f"{who} was answered"
+        assert refusal(scene.ask_through_gateway, certificate), f"{who} was answered"
 
 
 def test_a_pod_that_is_not_exported_answers_its_own_cluster_only(scene: Scene) -> None:
@@ -233,7 +232,7 @@ def test_a_pod_that_is_not_exported_answers_its_own_cluster_only(scene: Scene) -
     port, path = 9990, "/live"
     assert scene.ask_pod(scene.controller, port, path, own).status == 200
     assert scene.ask_pod(scene.backend, 8080, "/health", scene.frontend).status == 200
-    assert refusal(lambda: scene.ask_pod(scene.controller, port, path, scene.frontend))
+    assert refusal(scene.ask_pod, scene.controller, port, path, scene.frontend)
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -249,10 +248,14 @@ def from_frontend(lab: Lab, *options: str) -> Answer:
     return Answer(int(first.split()[1]), dict(line.split(": ", 1) for line in lines), body.encode())
 
 
-def refusal(ask: Any) -> str:
+def http2_get(connection: Bytes, path: str) -> Answer:
+    return Http2(connection).request(*GET_READY[:-1], (":path", path))
+
+
+def refusal(ask: Callable[..., object], *words: Any, **more: Any) -> str:
     """Why there was no answer; empty when there was one."""
     try:
-        ask()
+        ask(*words, **more)
     except RefusedError as error:
         return str(error) or "closed"
     return ""
