@@ -103,7 +103,7 @@ class Backend(asyncio.Protocol):
             self.busy = True
             asyncio.get_running_loop().call_later(delay / 1000, self.late_reply, answer, close)
         else:
-            self.reply(status or 200, answer, close=close, body=method != "HEAD")
+            self.reply(status or 200, answer, close=close, body=method != "HEAD" and status not in (204, 304))
 
     def late_reply(self, answer: dict[str, object], close: bool) -> None:
         self.busy = False
@@ -118,7 +118,8 @@ class Backend(asyncio.Protocol):
             phrase = HTTPStatus(status).phrase
         except ValueError:
             status, phrase = 400, "Bad Request"
-        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n"
+        described = f"content-type: application/json\r\ncontent-length: {len(text)}\r\n" if status != 204 else ""
+        head = f"HTTP/1.1 {status} {phrase}\r\n{described}"
         self.transport.write(head.encode() + end + (text if body else b""))
         if close:
             self.transport.close()
