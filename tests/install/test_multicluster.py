@@ -52,24 +52,6 @@ def test_every_object_has_a_place_and_every_account_exists(objects: list[Manifes
             assert {subject["name"] for subject in item["subjects"]} <= accounts
 
 
-def test_nobody_gets_wildcards_and_a_linking_cluster_only_reads_and_registers(objects: list[Manifest]) -> None:
-    roles = [item for item in objects if item["kind"] in ("Role", "ClusterRole")]
-    for role in roles:
-        for rule in role["rules"]:
-            assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
-    written = {
-        resource
-        for role in roles
-        if role["metadata"]["name"].startswith("linkerd-service-mirror-remote-access")
-        for rule in role["rules"]
-        if set(rule["verbs"]) - {"get", "list", "watch"}
-        for resource in rule["resources"]
-    }
-    assert written == {"events", "federatedtrustdomains"}
-    remote = one(objects, "ClusterRole", "linkerd-service-mirror-remote-access-default")
-    assert not any("secrets" in rule["resources"] for rule in remote["rules"])
-
-
 def test_high_availability_spreads_gateways_and_keeps_them_through_a_drain() -> None:
     made = manifests(MulticlusterValues(trust_domain="td", gateway_replicas=3))
     gateway = one(made, "Deployment", "linkerd-gateway")

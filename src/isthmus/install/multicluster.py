@@ -193,12 +193,9 @@ def controller_roles(values: MulticlusterValues) -> list[Manifest]:
             name,
             namespace=subject,
             rules=[
-                rbac.rule([""], ["services"], [*rbac.READ, *change]),
-                rbac.rule(["discovery.k8s.io"], ["endpointslices"], [*rbac.READ, *change]),
-                # A headless or selector-less Service's slices may only be restricted by who may write these.
-                rbac.rule(["discovery.k8s.io"], ["endpointslices/restricted"], ["create"]),
-                rbac.rule([""], ["namespaces"], rbac.READ),
-                rbac.rule(["", "events.k8s.io"], ["events"], ["create", "patch"]),
+                rbac.rule([""], ["services"], [*rbac.FOLLOW, *change]),
+                rbac.rule(["discovery.k8s.io"], ["endpointslices"], [*rbac.FOLLOW, *change]),
+                rbac.rule([""], ["namespaces"], rbac.FOLLOW),
             ],
         ),
         *rbac.role(
@@ -206,13 +203,14 @@ def controller_roles(values: MulticlusterValues) -> list[Manifest]:
             name,
             namespace=values.namespace,
             rules=[
-                rbac.rule([names.LINK_GROUP], ["links"], [*rbac.READ, "patch"]),
+                rbac.rule([names.LINK_GROUP], ["links"], [*rbac.FOLLOW, "patch"]),
                 rbac.rule([names.LINK_GROUP], ["links/status"], ["patch"]),
-                rbac.rule([names.LINK_GROUP], ["links/finalizers"], ["update"]),
-                rbac.rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], rbac.READ),
+                rbac.rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], rbac.FOLLOW),
                 rbac.rule([names.FEDERATION_GROUP], ["federatedtrustdomains/status"], ["patch"]),
-                rbac.rule([""], ["secrets"], rbac.READ),
-                rbac.rule(["coordination.k8s.io"], ["leases"], ["create", "get", "update", "patch"]),
+                rbac.rule([""], ["secrets"], rbac.FOLLOW),
+                rbac.rule([""], ["events"], ["create", "patch"]),
+                rbac.rule(["coordination.k8s.io"], ["leases"], ["create"]),
+                rbac.rule(["coordination.k8s.io"], ["leases"], ["get", "patch"], only=[name]),
             ],
         ),
         *control_plane_role(values),
@@ -261,9 +259,11 @@ def remote_access(name: str, *, namespace: str) -> list[Manifest]:
 
 def remote_access_roles(name: str, *, namespace: str) -> list[Manifest]:
     linkerd = names.CONTROL_PLANE_NAMESPACE
-    reading = [names.CONFIG_MAP, names.TRUST_ROOTS_CONFIG_MAP]
     role, binding = rbac.role(
-        name, name, namespace=linkerd, rules=[rbac.rule([""], ["configmaps"], rbac.READ, only=reading)]
+        name,
+        name,
+        namespace=linkerd,
+        rules=[rbac.rule([""], ["configmaps"], rbac.FOLLOW, only=[names.TRUST_ROOTS_CONFIG_MAP])],
     )
     subjects = [{"kind": "ServiceAccount", "namespace": namespace, "name": name}]
     return [
@@ -272,9 +272,9 @@ def remote_access_roles(name: str, *, namespace: str) -> list[Manifest]:
             name,
             namespace=namespace,
             rules=[
-                rbac.rule([""], ["services", "pods"], rbac.READ),
-                rbac.rule(["discovery.k8s.io"], ["endpointslices"], rbac.READ),
-                rbac.rule(["", "events.k8s.io"], ["events"], ["create", "patch"]),
+                rbac.rule([""], ["services"], rbac.FOLLOW),
+                rbac.rule([""], ["pods"], ["get", "list"]),
+                rbac.rule(["discovery.k8s.io"], ["endpointslices"], rbac.FOLLOW),
             ],
         ),
         *rbac.role(
@@ -285,7 +285,7 @@ def remote_access_roles(name: str, *, namespace: str) -> list[Manifest]:
                 rbac.rule(
                     [names.FEDERATION_GROUP],
                     ["federatedtrustdomains"],
-                    ["get", "create", "update", "patch", "delete"],
+                    ["get", "create", "patch", "delete"],
                 )
             ],
         ),

@@ -7,7 +7,6 @@ from isthmus.install.workloads import Manifest
 
 Rule = dict[str, list[str]]
 
-READ = ["get", "list", "watch"]
 FOLLOW = ["list", "watch"]
 """What a watch cache needs."""
 
@@ -66,16 +65,16 @@ def control_plane() -> list[Manifest]:
             names.DESTINATION_DEPLOYMENT,
             namespace=namespace,
             rules=[
-                rule([""], ["pods", "services", "namespaces"], READ),
-                rule(["discovery.k8s.io"], ["endpointslices"], READ),
-                rule([names.LINK_GROUP], ["links"], READ),
-                rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], READ),
+                rule([""], ["pods", "services", "namespaces"], FOLLOW),
+                rule(["discovery.k8s.io"], ["endpointslices"], FOLLOW),
+                rule([names.LINK_GROUP], ["links"], FOLLOW),
+                rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], FOLLOW),
             ],
         ),
         *cluster_role(
             f"{prefix}-proxy-injector",
             names.INJECTOR_DEPLOYMENT,
             namespace=namespace,
-            rules=[rule([""], ["namespaces"], READ)],
+            rules=[rule([""], ["namespaces"], ["get"])],
         ),
     ]

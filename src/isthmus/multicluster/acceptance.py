@@ -121,20 +121,23 @@ def _refused_to_a_second(domain: str, holder: _Holder) -> Verdict:
 
 
 def _continuous(claim: Claim, domain: str, bundle: str) -> Verdict:
-    """Whether these roots come from whom the domain belongs to."""
+    """Whether these roots come from whom the domain belongs to.
+
+    The root that a domain is named after may always come back: so its owner can undo what others wrote in its place.
+    """
     digests, before = _digests(bundle), claim.in_force
     known = _digests(claim.vouched) | (_digests(before.bundle) if before else frozenset())
     derived = _DERIVED.fullmatch(domain)
-    if not digests & known:
-        if before is not None:
-            return Verdict(
-                "BundleReplaced",
-                f"The roots of {domain} have all been replaced at once, so they may be somebody else's; those accepted "
-                "before stay in force. A rotation publishes old and new roots together first.",
-                before,
-            )
-        if derived and not any(digest.startswith(derived[1]) for digest in digests):
-            return Verdict("NotItsRoot", f"{domain} is named after the key of a root that is not in the bundle.")
+    founded = derived is not None and any(digest.startswith(derived[1]) for digest in digests)
+    if before is not None and not (founded or digests & known):
+        return Verdict(
+            "BundleReplaced",
+            f"The roots of {domain} have all been replaced at once, so they may be somebody else's; those accepted "
+            "before stay in force. A rotation publishes old and new roots together first.",
+            before,
+        )
+    if derived and not (founded or digests & known):
+        return Verdict("NotItsRoot", f"{domain} is named after the key of a root that is not in the bundle.")
     return Verdict("Accepted", f"Workloads of trust domain {domain} are recognised.", Roots(domain, _canonical(bundle)))
 
 
