@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from tests.e2e import inside, wire
 from tests.e2e.wire import Capture, Flow, Stream
 from tests.lab_fixture import EAST, WEST, Lab
