@@ -99,6 +99,7 @@ def test_files_are_merged_and_the_first_wins(tmp_path: Path, monkeypatch: pytest
         (b"- a list", "not a mapping"),
         (b"{", "malformed"),
         (b"contexts: []", "malformed"),
+        (b"[" * 50_000, "malformed"),
         ("/nowhere/config", "There is no kubeconfig at /nowhere/config"),
         (fake.kubeconfig("http://x") | {"current-context": "ghost"}, "ghost"),
     ],
@@ -106,6 +107,11 @@ def test_files_are_merged_and_the_first_wins(tmp_path: Path, monkeypatch: pytest
 def test_a_kubeconfig_that_cannot_be_used_is_explained(source: config.Source, words: str) -> None:
     with pytest.raises(errors.ConfigError, match=words):
         config.load(source, None)
+
+
+def test_an_address_that_is_no_url_is_a_problem_of_the_kubeconfig() -> None:
+    with pytest.raises(errors.ConfigError, match="cannot be used"):
+        connect_sync(fake.kubeconfig("http://east\0"))
 
 
 def test_a_kubeconfig_from_a_secret_runs_no_programs_and_reads_no_files() -> None:

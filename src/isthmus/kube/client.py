@@ -65,7 +65,8 @@ class _Connection:
             encrypted = self.url.startswith("https:")
             self._tls = verify_cluster(where.cluster, user, where.abs_file) if encrypted else False
             self._auth = auth.ExecAuth(user.exec) if user.exec else user_auth(user)
-        except (LightkubeConfigError, OSError, ValueError) as error:
+            httpx2.URL(self.url)
+        except (LightkubeConfigError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise errors.ConfigError(f"The credentials for {self.server} cannot be used: {error}.") from error
 
     def _options(self) -> dict[str, Any]:

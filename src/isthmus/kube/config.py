@@ -28,7 +28,7 @@ def load(source: Source, context: str | None) -> SingleConfig:
         config = _kubeconfig(source, context).get(context)
     except LightkubeConfigError as error:
         raise errors.ConfigError(f"The kubeconfig cannot be used: {error}.") from error
-    except (KeyError, TypeError, ValueError, yaml.YAMLError, msgspec.ValidationError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError, msgspec.ValidationError) as error:
         detail = (
             f"it has no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {_first_line(error)}"
         )
@@ -54,7 +54,8 @@ def _refuse_local(config: SingleConfig) -> None:
 
 def _kubeconfig(source: Source, context: str | None) -> KubeConfig:
     if isinstance(source, bytes):
-        return KubeConfig.from_dict(_mapping(source.decode()))
+        # From a stranger: nested deeply enough, it would make the C parser overflow the stack and end the process.
+        return KubeConfig.from_dict(_mapping(source.decode(), loader=yaml.SafeLoader))
     if isinstance(source, dict):
         return KubeConfig.from_dict(source)
     if source is not None:
@@ -103,8 +104,11 @@ def _absolute(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _mapping(text: str, where: str = "") -> dict[str, Any]:
-    content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+_FAST_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _mapping(text: str, where: str = "", *, loader: Any = _FAST_LOADER) -> dict[str, Any]:
+    content = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
     if not isinstance(content, dict):
         raise errors.ConfigError(f"The kubeconfig{where} is malformed: it is not a mapping.")
     return content
