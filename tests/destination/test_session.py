@@ -21,6 +21,7 @@ class Book:
         self.pages: dict[str, Answer] = {}
         self.subscribed: set[str] = set()
         self.all: tuple[str, ...] = ()
+        self.too_many: list[str] = []
 
     def write(self, name: str, seconds: int) -> None:
         message = cluster_pb2.Cluster(name=name)
@@ -38,6 +39,9 @@ class Book:
 
     def everything(self, type_url: str) -> tuple[str, ...]:
         return self.all
+
+    def surplus(self, type_url: str) -> list[str]:
+        return [name for name in self.too_many if name in self.subscribed]
 
 
 class Transcript:
@@ -195,3 +199,16 @@ def test_a_closed_stream_is_subscribed_to_nothing(book: Book, talk: Transcript) 
 
 def test_pending_never_takes_anything_away() -> None:
     assert {action for (_, says), action in ACTIONS.items() if says is Says.PENDING} == {Action.SILENCE}
+
+
+def test_names_of_which_there_are_too_many_are_removed_and_forgotten(book: Book, talk: Transcript) -> None:
+    book.write(A, 1)
+    book.write(B, 1)
+    assert talk.says(A) == [f"+{A}"]
+    book.too_many = [A]
+    assert talk.says(B) == [f"+{B}", f"-{A}"]
+    assert book.subscribed == {B}
+    book.write(A, 2)
+    assert talk.changes(A) == []
+    book.too_many = []
+    assert talk.says(A) == [f"+{A}"]

@@ -1,11 +1,13 @@
 """Work follows use: a change reaches whom it concerns, and costs nothing elsewhere."""
 
 import pytest
+from envoy.service.discovery.v3 import discovery_pb2
 from tests.mesh import objects as make
 
 from isthmus import names
 from isthmus.destination import render, wire
-from isthmus.destination.session import PENDING
+from isthmus.destination import world as module
+from isthmus.destination.session import PENDING, Session
 from isthmus.destination.wire import Served
 from isthmus.destination.world import Proxy, World
 from isthmus.mesh.state import Remote, RemoteKey
@@ -140,3 +142,36 @@ def test_nothing_is_left_of_proxies_that_went(world: World) -> None:
     listener.proxy.unsubscribe(wire.SECRET, names.TRUST_OUTBOUND_SECRET)
     assert len(world) == 0
     assert world._dependents == {}
+
+
+def test_names_that_lead_nowhere_do_not_pile_up_whatever_linked_clusters_ask_a_gateway_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNREACHABLE_LIMIT", 3)
+    proxy = world.proxy(("linkerd-multicluster", "gw"), lambda: None)
+    session = Session(proxy, peer="gateway")
+
+    def asks(*addresses: str) -> tuple[set[str], set[str]]:
+        request = discovery_pb2.DeltaDiscoveryRequest(
+            type_url=wire.CLUSTER, resource_names_subscribe=[f"export/{each}" for each in addresses]
+        )
+        (body,) = session.receive(request)
+        response = discovery_pb2.DeltaDiscoveryResponse.FromString(body)
+        return {each.name.removeprefix("export/") for each in response.resources}, {
+            each.removeprefix("export/") for each in response.removed_resources
+        }
+
+    assert asks("10.244.0.7:8080") == ({"10.244.0.7:8080"}, set())
+    for number in range(1, 4):
+        assert asks(f"10.244.9.{number}:1")[1] == set()
+    for number in range(4, 50):
+        assert asks(f"10.244.9.{number}:1") == ({f"10.244.9.{number}:1"}, {f"10.244.9.{number - 3}:1"})
+        assert len(world) == 4
+    # An endpoint that turns out to be exported leaves its place to another.
+    make.put(world.state, make.service("new", "10.96.0.7", 80, annotations={names.EXPORTED: "true"}))
+    make.put(world.state, make.endpoint_slice("new", make.endpoint("10.244.9.49", "new-1"), port=1))
+    world.flush()
+    session.refresh(proxy.take())
+    assert asks("10.244.9.50:1")[1] == set()
+    session.close()
+    assert len(world) == 0

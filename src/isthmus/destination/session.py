@@ -51,6 +51,9 @@ class Answers(Protocol):
     def everything(self, type_url: str) -> tuple[str, ...]:
         """The names of all resources of a type that a proxy may ask for without naming them."""
 
+    def surplus(self, type_url: str) -> list[str]:
+        """Subscribed names that are to be forgotten: somebody makes the proxy ask for more and more."""
+
 
 class Told(Enum):
     """What the proxy knows of a name."""
@@ -194,6 +197,7 @@ class Session:
                     removed.append(name)
                 case Action.SILENCE:
                     pass
+        removed += self._forget(state, type_url, kept={each.name for each in resources})
         if not resources and not removed:
             return []
         self._nonce += 1
@@ -202,6 +206,13 @@ class Session:
         if len(self._sent) > _REMEMBERED_NONCES:
             self._sent.popitem(last=False)
         return [wire.response(type_url, nonce, resources, removed)]
+
+    def _forget(self, state: _Type, type_url: str, *, kept: set[str]) -> list[str]:
+        """End the subscriptions of which there are too many; a name is not sent and removed in one response."""
+        forgotten = [name for name in self._answers.surplus(type_url) if name not in kept]
+        for name in forgotten:
+            self._unsubscribe(state, type_url, name)
+        return forgotten
 
     def _acknowledged(self, request: Any) -> None:
         names = self._sent.pop(request.response_nonce, ())

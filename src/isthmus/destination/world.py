@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from isthmus import names
@@ -21,6 +22,12 @@ from isthmus.resources.keys import Key
 
 log = logging.getLogger(__name__)
 
+UNREACHABLE_LIMIT: Final = 1024
+"""So many names that lead nowhere a gateway may ask for; of more, the oldest are forgotten.
+
+Linked clusters choose these names, and each costs memory here and in the gateway for as long as it is known. An honest
+client asks for one only where a pod has just gone.
+"""
 LISTENER_NAMES: Final = ("outbound", "inbound", "tunnel")
 
 Question = tuple[str, ...]
@@ -111,6 +118,10 @@ class World:
             # "Removed" would make every later request wait for an answer that cannot come; see envoy.absent.
             return render.absent(name)
         return found
+
+    def leads_nowhere(self, proxy: "Proxy", name: str) -> bool:
+        """Whether there is no such cluster for this proxy."""
+        return self._find(proxy, wire.CLUSTER, name) is MISSING
 
     def _find(self, proxy: "Proxy", type_url: str, name: str) -> Answer:
         question = _question(proxy.pod, type_url, name)
@@ -210,6 +221,8 @@ class Proxy:
         self._world = world
         self._wake = wake
         self._changed: set[tuple[str, str]] = set()
+        self._unreachable: dict[str, None] = {}
+        """Endpoints that the gateway asked for and may not reach, oldest first."""
 
     def changed(self, type_url: str, name: str) -> None:
         self._changed.add((type_url, name))
@@ -224,10 +237,20 @@ class Proxy:
         self._world.subscribe(self, type_url, name)
 
     def unsubscribe(self, type_url: str, name: str) -> None:
+        self._unreachable.pop(name, None)
         self._world.unsubscribe(self, type_url, name)
 
     def answer(self, type_url: str, name: str) -> Answer:
+        if type_url == wire.CLUSTER and name.startswith(names.EXPORT_CLUSTER_PREFIX):
+            if self._world.leads_nowhere(self, name):
+                self._unreachable.setdefault(name)
+            else:
+                self._unreachable.pop(name, None)
         return self._world.answer(self, type_url, name)
+
+    def surplus(self, type_url: str) -> list[str]:
+        count = len(self._unreachable) - UNREACHABLE_LIMIT if type_url == wire.CLUSTER else 0
+        return list(islice(self._unreachable, max(0, count)))
 
     def everything(self, type_url: str) -> tuple[str, ...]:
         return LISTENER_NAMES if type_url == wire.LISTENER else ()
