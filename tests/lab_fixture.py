@@ -49,7 +49,7 @@ class Lab:
     def apply(self, cluster: str, *manifests: Any) -> str:
         """Apply YAML text, or objects as Python values."""
         texts = [item if isinstance(item, str) else msgspec.json.encode(item).decode() for item in manifests]
-        return self.kubectl(cluster, "apply", "-f", "-", stdin="\n---\n".join(texts))
+        return self.kubectl(cluster, "apply", "-f", "-", stdin="".join(f"---\n{text}\n" for text in texts))
 
     def get(self, cluster: str, *words: str) -> Any:
         """An object, or a list's items, as Python values."""
