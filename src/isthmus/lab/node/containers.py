@@ -24,6 +24,7 @@ BACK_OFF_MOST: Final = 300.0
 BACK_OFF_FORGOTTEN: Final = 600.0
 """A container that ran this long starts over with short pauses."""
 _KILLED: Final = 128 + signal.SIGKILL
+_UNKNOWN: Final = "ContainerStatusUnknown"
 _TERM_BIT: Final = 1 << (signal.SIGTERM - 1)
 
 _REFUSALS: Final[Mapping[type[Exception], tuple[str, str, str]]] = {
@@ -112,7 +113,14 @@ class Container:
         finally:
             self._started.set()
             if not self.view.ended:
-                self._show_ended(_KILLED, reason="ContainerStatusUnknown" if not self._stopping.is_set() else "Error")
+                self._show_ended(_KILLED, reason=_UNKNOWN if not self._stopping.is_set() else "Error")
+
+    def lose(self, reported: Mapping[str, Any]) -> None:
+        """It will not run (again): it ended as was reported, or nobody knows how."""
+        if "terminated" in reported:
+            self.show(state=reported)
+        elif not self.view.ended:
+            self._show_ended(_KILLED, reason=_UNKNOWN)
 
     def _pauses(self) -> Iterator[float | None]:
         """None before the first start, 0 before the first restart, then growing."""

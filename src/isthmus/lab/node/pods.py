@@ -11,19 +11,18 @@ from typing import Any, Final
 import aiohttp
 
 from isthmus.lab.client import PODS, ApiError, NotFoundError, Object
-from isthmus.lab.node import network, rootfs, status, volumes
+from isthmus.lab.node import history, network, rootfs, status, volumes
 from isthmus.lab.node.commands import CommandError
-from isthmus.lab.node.containers import Container, now
+from isthmus.lab.node.containers import Container
 from isthmus.lab.node.environment import ConfigError, Lookup
 from isthmus.lab.node.launches import NodeContext, Place, make_ready
 from isthmus.lab.node.processes import Launch
-from isthmus.lab.node.status import Role
+from isthmus.lab.node.reports import RETRY_FIRST, RETRY_MOST, Report
+from isthmus.lab.node.status import ContainerView, Role
 from isthmus.lab.node.tokens import PodTokens
 
 log = logging.getLogger(__name__)
 
-RETRY_FIRST: Final = 0.1
-RETRY_MOST: Final = 5.0
 SIDECAR_GRACE: Final = 2.0
 """At least this long for sidecars after the main containers used up the pod's grace period."""
 
@@ -45,27 +44,22 @@ class Pod:
         self._tokens = PodTokens(context.client, pod, volumes.token_requests(pod["spec"]))
         self._address = ""
         self._allocated = ""
-        self._failure = ("", "")
-        self._started_at = (pod.get("status") or {}).get("startTime") or now()
-        self._conditions: list[Object] = list((pod.get("status") or {}).get("conditions") or ())
-        self._published: dict[str, Any] = {}
-        self._changed = asyncio.Event()
+        self._report = Report(context, pod, self._look)
         self._refresh = asyncio.Event()
         self._ending = asyncio.Event()
         self._deleted = False
 
     def _make_containers(self) -> list[Container]:
-        spec, reported = self.object["spec"], self.object.get("status") or {}
-        before = {
-            one["name"]: int(one.get("restartCount") or 0) + ("running" in (one.get("state") or {}))
-            for one in (*(reported.get("containerStatuses") or ()), *(reported.get("initContainerStatuses") or ()))
-        }
+        spec, before = self.object["spec"], history.restart_counts(self.object)
         first = "PodInitializing" if spec.get("initContainers") else "ContainerCreating"
         return [
             Container(one, status.role_of(one, init=init), self, waiting=first, restarts=before.get(one["name"], 0))
             for init, section in ((True, spec.get("initContainers") or ()), (False, spec["containers"]))
             for one in section
         ]
+
+    def _look(self) -> tuple[Object, list[ContainerView], str]:
+        return self.object, [container.view for container in self.containers], self._address
 
     # --- what the kubelet says ---
 
@@ -75,9 +69,7 @@ class Pod:
         if any(pod["metadata"].get(name) != self.object["metadata"].get(name) for name in shown):
             self._refresh.set()
         self.object = pod
-        reported = {one["type"]: one for one in (pod.get("status") or {}).get("conditions") or ()}
-        own = {one["type"] for one in self._conditions}
-        self._conditions += [one for kind, one in reported.items() if kind not in own]
+        self._report.observe(pod)
         if pod["metadata"].get("deletionTimestamp"):
             self.end()
 
@@ -103,7 +95,7 @@ class Pod:
     # --- what containers ask ---
 
     def changed(self) -> None:
-        self._changed.set()
+        self._report.changed()
 
     def event(self, reason: str, message: str, *, container: str = "", warning: bool = False) -> None:
         self.context.recorder.record(self.object, reason, message, container=container, warning=warning)
@@ -144,11 +136,13 @@ class Pod:
 
     async def run(self) -> None:
         """Bring it up, keep it, and take it down when told. Nothing it started is left when this returns."""
-        publishing = asyncio.create_task(self._publish_changes())
+        publishing = asyncio.create_task(self._report.keep())
+        self.changed()  # a pod that ran before this node process began is not ready now, and has no address
         try:
             await self._live()
             if not self._deleted:
-                await self._settle()
+                if not history.finished(self.object):
+                    await self._report.settle()
                 await self._ending.wait()
         finally:
             publishing.cancel()
@@ -159,7 +153,12 @@ class Pod:
 
     async def _live(self) -> None:
         """From nothing until every container has ended for good."""
-        if self._over_already():
+        if history.finished(self.object):
+            return
+        if history.spent(self.object):
+            states = history.states(self.object)
+            for container in self.containers:
+                container.lose(states.get(container.name) or {})
             return
         ending = asyncio.create_task(self._ending.wait())
         starting = asyncio.create_task(self._set_up())
@@ -181,9 +180,6 @@ class Pod:
             ending.cancel()
             starting.cancel()
             await asyncio.gather(ending, starting, return_exceptions=True)
-
-    def _over_already(self) -> bool:
-        return (self.object.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
     async def _set_up(self) -> bool:
         """Network and volumes, tried until they are there."""
@@ -273,49 +269,6 @@ class Pod:
 
     def _sidecar_grace(self) -> float:
         return max(self._grace(), SIDECAR_GRACE)
-
-    # --- status ---
-
-    async def _publish_changes(self) -> None:
-        pause = RETRY_FIRST
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self._publish()
-                pause = RETRY_FIRST
-            except NotFoundError:
-                return
-            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.debug("%s: status not written: %s", self.title, error)
-                self._changed.set()
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, RETRY_MOST)
-
-    async def _settle(self) -> None:
-        """Have the last status known before the pod is quiet."""
-        if self._over_already():
-            return
-        with suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
-            await self._publish()
-
-    async def _publish(self) -> None:
-        wanted = status.pod_status(
-            self.object,
-            [container.view for container in self.containers],
-            pod_ip=self._address,
-            node_ip=self.context.address,
-            started_at=self._started_at,
-            now=now(),
-            seen=self._conditions,
-            failure=self._failure,
-        )
-        if wanted == self._published:
-            return
-        body = {"metadata": {"uid": self.uid}, "status": wanted}
-        await self.context.client.patch(PODS, self.name, body, self.namespace, subresource="status")
-        self._published = wanted
-        self._conditions = wanted["conditions"]
 
     # --- the end ---
 

@@ -172,11 +172,10 @@ def pod_status(
     started_at: str,
     now: str,
     seen: Sequence[Object],
-    failure: tuple[str, str] = ("", ""),
 ) -> dict[str, Any]:
-    """The whole status. `seen` are the conditions reported before; `failure` (reason, message) ends a pod by itself."""
+    """The whole status. `seen` are the conditions reported before."""
     spec = pod["spec"]
-    current = "Failed" if failure[0] else phase(views, spec.get("restartPolicy") or "Always")
+    current = phase(views, spec.get("restartPolicy") or "Always")
     gates = [gate["conditionType"] for gate in spec.get("readinessGates") or ()]
     wanted = conditions(views, phase=current, sandbox=bool(pod_ip), gates=gates, seen=seen)
     status: dict[str, Any] = {
@@ -192,6 +191,4 @@ def pod_status(
         status["initContainerStatuses"] = [container_status(view) for view in views if view.role is not Role.MAIN]
     if pod_ip:
         status |= {"podIP": pod_ip, "podIPs": [{"ip": pod_ip}]}
-    if failure[0]:
-        status |= {"reason": failure[0], "message": failure[1]}
     return status
