@@ -63,6 +63,8 @@ INJECTOR_PORT: Final = 8443
 CONTROLLER_ADMIN_PORT: Final = 9990
 """/ready, /live and /metrics of every control-plane process."""
 DEFAULT_OPAQUE_PORTS: Final = (25, 587, 3306, 4444, 5432, 6379, 9300, 11211)
+REQUEST_APP_PROTOCOLS: Final = frozenset({"http", "http2", "grpc", "kubernetes.io/h2c", "kubernetes.io/ws"})
+"""Values of a Service port's `appProtocol` that promise HTTP and nothing else."""
 
 # --- containers ---------------------------------------------------------------------------------------------------
 PROXY_CONTAINER: Final = "linkerd-proxy"

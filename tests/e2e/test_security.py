@@ -130,6 +130,19 @@ def test_a_client_without_a_proxy_is_nobody_whatever_it_says(scene: Scene) -> No
     assert names.CLIENT_ID_HEADER not in json.loads(answer.body)["headers"]
 
 
+def test_no_bytes_pass_for_requests_where_a_service_declares_http(mesh: Lab, scene: Scene) -> None:
+    """A server may be more generous than every parser before it; its port's `appProtocol` is what counts."""
+    odd = f"GET /\u00fc HTTP/1.1\r\nhost: backend\r\nl5d-client-id: {FORGED}\r\nconnection: close\r\n\r\n".encode()
+    script = "import socket,sys;s=socket.create_connection(('backend-cluster-east',8080));"
+    script += f"s.sendall({odd!r});print(s.makefile('rb').read())"
+    heard = mesh.exec(WEST, "deploy/frontend", "python", "-c", script, container="frontend")
+    print(heard)
+    assert FORGED not in heard
+    where = inside.dial(inside.node_namespace(mesh, EAST), (scene.backend["status"]["podIP"], 8080))
+    where.sendall(odd)
+    assert FORGED not in where.makefile("rb").read().decode()
+
+
 # --- the gateway --------------------------------------------------------------------------------------------------
 def test_the_gateway_answers_workloads_of_linked_clusters_only(scene: Scene) -> None:
     assert scene.ask_gateway(scene.frontend).status == 200

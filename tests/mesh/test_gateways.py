@@ -1,10 +1,12 @@
 """Where the gateway of a linked cluster is, and who it must be."""
 
+import msgspec
 import pytest
 from tests.mesh import objects as make
 
 from isthmus.mesh import gateways, proxies
 from isthmus.mesh.model import Address, Identity
+from isthmus.resources.core import Service
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,19 @@ def test_gateways_and_pods_of_exported_services_may_be_reached_from_other_cluste
     make.put(state, make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1", ready=False)))
     make.put(state, make.endpoint_slice("db", make.endpoint("10.244.0.8", "db-1")))
     assert {name for name in ("gw", "web-1", "db-1") if proxies.exposed(state, ("shop", name))} == {"gw", "web-1"}
+
+
+def test_a_port_that_a_service_declares_to_be_http_takes_nothing_else() -> None:
+    def ports(app_protocol: str, **pod: object) -> tuple[int, ...]:
+        state = make.state()
+        declared = make.service_json("web", "10.96.0.1", 80)
+        declared["spec"]["ports"][0]["appProtocol"] = app_protocol
+        slices = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web", ready=False), port=8080)
+        make.put(state, make.pod("web", "10.244.0.7", **pod), msgspec.convert(declared, Service), slices)
+        config = proxies.config(state, ("shop", "web"))
+        assert config is not None
+        return config.inbound_request_ports
+
+    assert ports("http") == ports("grpc") == ports("kubernetes.io/h2c") == (8080,)
+    assert ports("") == ports("https") == ports("kubernetes.io/wss") == ()
+    assert ports("http", annotations={make.names.OPAQUE_PORTS_ANNOTATION: "8080"}) == ()

@@ -35,6 +35,7 @@ def listener(config: ProxyConfig) -> Any:
             *gateway,
             chains.refused(names.INBOUND_PORT),
             chains.refused(names.OUTBOUND_PORT),
+            *(each for port in config.inbound_request_ports for each in _requests_only(port)),
             _mesh("mesh-requests", _requests(_prove_client()), application_protocols=_REQUEST_PROTOCOLS),
             _mesh("mesh-bytes", _bytes("inbound-mesh-bytes")),
             chains.chain(
@@ -45,6 +46,17 @@ def listener(config: ProxyConfig) -> Any:
             ),
         ],
         default=chains.chain("plain-bytes", _bytes("inbound-bytes")),
+    )
+
+
+def _requests_only(port: int) -> tuple[Any, Any]:
+    """A port declared to be HTTP. What no parser takes for HTTP would arrive as bytes, with headers nobody checked."""
+    destination = wire.uint32(port)
+    return (
+        _mesh(f"mesh-requests-{port}", _requests(_prove_client()), destination_port=destination),
+        chains.chain(
+            f"plain-requests-{port}", _requests(()), transport_protocol="raw_buffer", destination_port=destination
+        ),
     )
 
 

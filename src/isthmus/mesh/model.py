@@ -136,9 +136,11 @@ class ProxyConfig:
     """What the listeners of one proxy depend on; proxies with equal values share their bytes.
 
     `cluster_networks` are CIDRs: destinations outside them pass through without asking the control plane.
+    `inbound_request_ports` are the pod's ports that were declared to be HTTP: nothing else is let in there.
     """
 
     role: Literal["sidecar", "gateway"]
     cluster_networks: tuple[str, ...]
     inbound_opaque_ports: tuple[int, ...]
     outbound_opaque_ports: tuple[int, ...]
+    inbound_request_ports: tuple[int, ...] = ()

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
+from isthmus import names
 from isthmus.mesh import exports
 from isthmus.mesh.model import ProxyConfig
 from isthmus.mesh.state import State
+from isthmus.mesh.workloads import Workload
 from isthmus.resources.keys import Key
 
 
@@ -39,7 +41,22 @@ def config(state: State, pod: Key) -> ProxyConfig | None:
         cluster_networks=state.cluster_networks,
         inbound_opaque_ports=workload.opaque_ports,
         outbound_opaque_ports=state.opaque_ports(),
+        inbound_request_ports=tuple(sorted(_request_ports(state, workload) - set(workload.opaque_ports))),
     )
+
+
+def _request_ports(state: State, workload: Workload) -> set[int]:
+    """The pod's ports that a Service declares to be HTTP by `appProtocol`."""
+    found: set[int] = set()
+    for key in state.backed_by(workload.ip) if workload.ip else ():
+        service = state.service(key)
+        declared = (
+            [port for port in service.ports if port.app_protocol in names.REQUEST_APP_PROTOCOLS] if service else []
+        )
+        for item in state.slices(key) if declared else ():
+            if any(workload.ip in endpoint.addresses for endpoint in item.endpoints or ()):
+                found.update(number for port in declared for number in item.port_numbers(port.name))
+    return found
 
 
 def exposed(state: State, pod: Key) -> bool:
