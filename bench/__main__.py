@@ -6,15 +6,15 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bench import cluster, load, report, server
-from bench.idle import Idle, cpu_shares, watched
-from bench.load import Run
+from bench.idle import Idle, Watched, cpu_shares, watched
 from bench.paths import Path as Way
 from bench.paths import opened
-from bench.results import CELLS
+from bench.results import CELLS, Cell, Runs
 from isthmus.lab.images import find_envoy
 
 OUTPUT: Final = Path("build/bench.json")
@@ -42,39 +42,45 @@ def _bench(flags: argparse.Namespace) -> None:
         east, west = cluster.clusters(directory)
         _tell("deploying the application and the baseline")
         cluster.deploy(east, west)
-        with opened(east, west) as paths:
-            kinds = watched(east, west, paths)
-            _tell("idle")
-            shares = cpu_shares(kinds, _IDLE_SECONDS)
-            memory = [kind.memory() for kind in kinds]
-            runs = _measure(paths, seconds=flags.seconds, rounds=flags.rounds)
-            idle = [
-                Idle(kind.name, before, kind.memory(), share)
-                for kind, before, share in zip(kinds, memory, shares, strict=True)
-            ]
-    ways = [path.name for path in paths]
+        runs: Runs = {}
+        idle: list[Idle] = []
+        ways: list[str] = []
+        for servers in sorted({cell.servers for cell in CELLS}):
+            cluster.scale(east, servers)
+            with opened(east, west) as paths:
+                kinds = watched(east, west, paths)
+                before = idle or _at_rest(kinds)
+                for cell in (each for each in CELLS if each.servers == servers):
+                    _measure(cell, paths, runs, seconds=flags.seconds, rounds=flags.rounds)
+                idle = [
+                    replace(each, memory_after_load=kind.memory()) for each, kind in zip(before, kinds, strict=True)
+                ]
+                ways = [path.name for path in paths]
     report.show(runs, idle, facts, ways)
     report.write(flags.output, runs, idle, facts, ways)
     print(f"\nEverything in {flags.output}")
 
 
-def _measure(paths: Sequence[Way], *, seconds: int, rounds: int) -> dict[tuple[str, str], list[Run]]:
-    """Rounds over all paths for each cell: what disturbs the machine disturbs all paths alike."""
-    runs: dict[tuple[str, str], list[Run]] = {}
-    for cell in CELLS:
-        for number in range(rounds + 1):
-            for path in paths:
-                run = load.run(
-                    path.url + cell.path,
-                    within=path.within,
-                    connections=cell.connections,
-                    seconds=seconds if number else _WARM_UP_SECONDS,
-                    roles=path.roles,
-                )
-                if number:
-                    runs.setdefault((cell.name, path.name), []).append(run)
-        _tell(cell.name)
-    return runs
+def _at_rest(kinds: Sequence[Watched]) -> list[Idle]:
+    _tell("idle")
+    shares = cpu_shares(kinds, _IDLE_SECONDS)
+    return [Idle(kind.name, kind.memory(), 0.0, share) for kind, share in zip(kinds, shares, strict=True)]
+
+
+def _measure(cell: Cell, paths: Sequence[Way], runs: Runs, *, seconds: int, rounds: int) -> None:
+    """Rounds over all paths, after one to warm up: what disturbs the machine disturbs all paths alike."""
+    _tell(cell.name)
+    for number in range(rounds + 1):
+        for path in paths:
+            run = load.run(
+                path.url + cell.path,
+                within=path.within,
+                connections=cell.connections,
+                seconds=seconds if number else _WARM_UP_SECONDS,
+                roles=path.roles,
+            )
+            if number:
+                runs.setdefault((cell.name, path.name), []).append(run)
 
 
 @contextmanager
@@ -100,8 +106,8 @@ def _tell(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    made.add_argument("--seconds", type=int, default=4, help="length of one run (default: %(default)s)")
-    made.add_argument("--rounds", type=int, default=3, help="runs per path and load (default: %(default)s)")
+    made.add_argument("--seconds", type=int, default=2, help="length of one run (default: %(default)s)")
+    made.add_argument("--rounds", type=int, default=5, help="runs per path and load (default: %(default)s)")
     made.add_argument("--use", type=Path, metavar="DIR", help="use the demo that runs in this lab folder, and leave it")
     made.add_argument("--output", type=Path, default=OUTPUT, help="JSON file (default: %(default)s)")
     return made

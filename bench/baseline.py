@@ -109,7 +109,9 @@ def redirection() -> str:
 
     The same hook and the same work as the product's own redirection, which leaves this port alone.
     """
-    return f"""table ip bench {{
+    return f"""table ip bench
+delete table ip bench
+table ip bench {{
     chain outbound {{
         type nat hook output priority -101; policy accept;
         meta skuid {names.PROXY_UID} return

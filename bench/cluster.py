@@ -105,6 +105,14 @@ def add_images(directory: Path, images: Mapping[str, Any]) -> None:
     file.write_text(json.dumps({**known, **images}, indent=2))
 
 
+def scale(east: Cluster, servers: int) -> None:
+    """So many pods of the application, with proxies and without."""
+    for name in ("server", "plain-server"):
+        east.kubectl("-n", NAMESPACE, "scale", f"deploy/{name}", f"--replicas={servers}")
+    for name in ("server", "plain-server"):
+        east.kubectl("-n", NAMESPACE, "rollout", "status", f"deploy/{name}", "--timeout=80s")
+
+
 def deploy(east: Cluster, west: Cluster) -> None:
     """Everything in manifests/, running."""
     for cluster, name in ((east, "east"), (west, "west")):

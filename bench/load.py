@@ -40,7 +40,7 @@ def run(url: str, *, within: Process, connections: int, seconds: int, roles: Map
         done = subprocess.run(words, capture_output=True, text=True, timeout=seconds + 30, check=False)
         after = {role: cpu(processes) for role, processes in roles.items()}
         generator = os.times().children_user + os.times().children_system - usage
-        times, failed = _times(log.name)
+        times, failed = answers(log.name)
     if done.returncode or not times:
         raise BenchError(f"`{' '.join(words)}` answered no request: {(done.stderr + done.stdout).strip()[-500:]}")
     count = len(times)
@@ -61,8 +61,8 @@ def _into(process: Process) -> list[str]:
     return ["nsenter", f"--target={process.pid}", "--net"]
 
 
-def _times(path: str) -> tuple[list[int], int]:
-    """Microseconds of every answered request, and how many were not answered with 200."""
+def answers(path: str) -> tuple[list[int], int]:
+    """h2load's log: microseconds of every answered request, and how many were not answered with 200."""
     times: list[int] = []
     failed = 0
     with open(path) as lines:

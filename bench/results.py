@@ -17,18 +17,26 @@ PROXY_MEGABYTES: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A load: so many connections asking for this path of the application."""
+    """A load: so many connections asking for this path of the application, which runs in so many pods."""
 
     name: str
     connections: int
     path: str = "/"
+    servers: int = 1
 
 
 ONE: Final = Cell("1 connection", 1)
 THIRTY_TWO: Final = Cell("32 connections", 32)
-CELLS: Final = (ONE, THIRTY_TWO, Cell("128 connections", 128), Cell("1 MB bodies, 8 connections", 8, "/big"))
+SPREAD: Final = Cell("32 connections, 3 servers", 32, servers=3)
+CELLS: Final = (
+    ONE,
+    THIRTY_TWO,
+    Cell("128 connections", 128),
+    Cell("1 MB bodies, 8 connections", 8, "/big"),
+    SPREAD,
+)
 
-Runs = Mapping[tuple[str, str], Sequence[Run]]
+Runs = dict[tuple[str, str], list[Run]]
 """(cell, path) -> its runs, one per round."""
 
 
@@ -91,6 +99,12 @@ def targets(runs: Runs, idle: Sequence[Idle]) -> tuple[Target, ...]:
         Target(
             "gateway CPU per request at 32 connections, tunnel / L7 gateway",
             share_of_l7(runs, THIRTY_TWO),
+            SHARE_OF_L7,
+            "",
+        ),
+        Target(
+            "the same, with the requests spread over 3 servers",
+            share_of_l7(runs, SPREAD),
             SHARE_OF_L7,
             "",
         ),
