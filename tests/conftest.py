@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 STARTS_PROGRAMS = (
     "cli/test_multicluster.py",
     "envoy",
-    "identity/test_server.py",
+    "identity/test_certify.py",
     "lab/api/test_admission.py",
     "lab/api/test_kubectl.py",
     "lab/api/test_malformed.py",

@@ -29,8 +29,21 @@ class Cluster:
 FLAGS: Final = (
     click.option("--kubeconfig", metavar="FILE", help="Kubeconfig file [default: $KUBECONFIG, ~/.kube/config]"),
     click.option("--context", metavar="NAME", help="Context of the kubeconfig [default: the current one]"),
-    click.option("-L", "--linkerd-namespace", metavar="NS", help="Namespace of the control plane [default: linkerd]"),
+    click.option(
+        "-L",
+        "--linkerd-namespace",
+        metavar="NS",
+        callback=lambda _context, _parameter, value: _the_only_namespace(value),
+        help="Namespace of the control plane; it is always linkerd",
+    ),
 )
+
+
+def _the_only_namespace(value: str | None) -> str | None:
+    """Linkerd's flag, for habits and scripts; another namespace is refused rather than ignored."""
+    if value not in (None, names.CONTROL_PLANE_NAMESPACE):
+        raise click.BadParameter(f"the control plane is always in namespace {names.CONTROL_PLANE_NAMESPACE}")
+    return value
 
 
 def shared_flags(command: Command) -> Command:
