@@ -10,12 +10,12 @@ from typing import Any, Final, Self, TypeVar
 
 import httpx2
 import msgspec
-from lightkube.config.client_adapter import user_auth, verify_cluster
+from lightkube.config.client_adapter import user_auth
 from lightkube.config.kubeconfig import SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError as LightkubeConfigError
 
-from isthmus.kube import auth, config, errors, requests
+from isthmus.kube import auth, config, errors, requests, tls
 from isthmus.kube.kinds import Kind, Object, plain
 from isthmus.kube.requests import Request
 
@@ -63,7 +63,7 @@ class _Connection:
             user = where.user or User()
             # Loading the system's roots takes a third of a second.
             encrypted = self.url.startswith("https:")
-            self._tls = verify_cluster(where.cluster, user, where.abs_file) if encrypted else False
+            self._tls = tls.cluster_context(where) if encrypted else False
             self._auth = auth.ExecAuth(user.exec) if user.exec else user_auth(user)
             httpx2.URL(self.url)
         except (LightkubeConfigError, httpx2.InvalidURL, OSError, ValueError) as error:
