@@ -52,6 +52,11 @@ def test_every_object_has_a_place_and_every_account_exists(objects: list[Manifes
             assert {subject["name"] for subject in item["subjects"]} <= accounts
 
 
+def test_linking_clusters_cannot_fill_the_api_server_with_registrations(objects: list[Manifest]) -> None:
+    quota = one(objects, "ResourceQuota", "federatedtrustdomains")
+    assert quota["spec"]["hard"] == {"count/federatedtrustdomains.federation.isthmus.io": "200"}
+
+
 def test_high_availability_spreads_gateways_and_keeps_them_through_a_drain() -> None:
     made = manifests(MulticlusterValues(trust_domain="td", gateway_replicas=3))
     gateway = one(made, "Deployment", "linkerd-gateway")

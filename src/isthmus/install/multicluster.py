@@ -15,6 +15,8 @@ EXTENSION: Final = {names.EXTENSION_LABEL: "multicluster"}
 API_PORTS: Final = "443,6443"
 """API servers are reached without the proxy: a Link must heal even where the data plane is broken."""
 
+MOST_REGISTRATIONS: Final = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MulticlusterValues:
@@ -48,6 +50,7 @@ def manifests(values: MulticlusterValues) -> list[Manifest]:
     return [
         namespace(values.namespace),
         *crds.multicluster(),
+        registrations_quota(values),
         *controller(values),
         *(gateway(values) if values.gateway else ()),
         *(remote_access(values.remote_access_account, namespace=values.namespace) if values.remote_access else ()),
@@ -243,6 +246,17 @@ def control_plane_role(values: MulticlusterValues) -> list[Manifest]:
     )
     subjects = [{"kind": "ServiceAccount", "namespace": values.namespace, "name": name}]
     return [role, {**binding, "subjects": subjects}]
+
+
+def registrations_quota(values: MulticlusterValues) -> Manifest:
+    """Linking clusters write registrations: no more of them than every controller and proxy can bear."""
+    counted = f"count/federatedtrustdomains.{names.FEDERATION_GROUP}"
+    return {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": metadata("federatedtrustdomains", values.namespace),
+        "spec": {"hard": {counted: str(MOST_REGISTRATIONS)}},
+    }
 
 
 # --- access for linking clusters ----------------------------------------------------------------------------------
