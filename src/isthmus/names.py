@@ -63,6 +63,11 @@ INJECTOR_PORT: Final = 8443
 CONTROLLER_ADMIN_PORT: Final = 9990
 """/ready, /live and /metrics of every control-plane process."""
 DEFAULT_OPAQUE_PORTS: Final = (25, 587, 3306, 4444, 5432, 6379, 9300, 11211)
+DEFAULT_SKIPPED_PORTS: Final = (4567, 4568)
+"""Galera, whose peers speak first: not redirected to the proxy where no annotation says otherwise, as with Linkerd."""
+NEVER_REDIRECTED_PORTS: Final = (CONTROL_PORT, ADMIN_PORT)
+SWITCHED_ON: Final = ("true", "enabled")
+"""The values that turn an on-off annotation on."""
 REQUEST_APP_PROTOCOLS: Final = frozenset({"http", "http2", "grpc", "kubernetes.io/h2c", "kubernetes.io/ws"})
 """Values of a Service port's `appProtocol` that promise HTTP and nothing else."""
 
@@ -132,13 +137,13 @@ DESTINATION_HEADER: Final = "l5d-dst-override"
 OUTBOUND_CLUSTER_PREFIX: Final = "outbound/"
 """`outbound/10.96.0.5:8080`: what a pod reaches at an original destination. Asked by the outbound listener only."""
 EXPORT_CLUSTER_PREFIX: Final = "export/"
-"""`export/10.244.0.7:8080`: an endpoint of an exported service. Asked by a gateway only, prefix written by the gateway."""
+"""`export/10.244.0.7:8080`: an endpoint of an exported service. Asked by a gateway only, which writes the prefix."""
 GATEWAY_CLUSTER_PREFIX: Final = "gateway/"
 """`gateway/cluster-east`: the gateway addresses of a linked cluster. Asked by the tunnel listener only."""
 TRUST_OUTBOUND_SECRET: Final = "trust/outbound"
 """SDS: bundles by trust domain that vouch for servers: this cluster's and those of the clusters it links to."""
 TRUST_INBOUND_SECRET: Final = "trust/inbound"
-"""SDS: bundles that vouch for clients: this cluster's and, where this pod is exported or a gateway, the linking ones."""
+"""SDS: bundles that vouch for clients: this cluster's and, for gateways and exported pods, the linking ones."""
 WORKLOAD_CERTIFICATE_SECRET: Final = "workload"
 """SDS from a file in the pod: the workload's certificate and key."""
 MESH_SNI_SUFFIX: Final = "mesh.isthmus.internal"

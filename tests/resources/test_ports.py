@@ -41,3 +41,11 @@ def test_the_first_annotation_that_names_ports_counts_and_a_broken_one_does_not(
     assert ports.opaque(broken, inherited) == (2,)
     assert ports.opaque({}, {}) == names.DEFAULT_OPAQUE_PORTS
     assert ports.opaque({names.OPAQUE_PORTS_ANNOTATION: ""}) == ()
+
+
+def test_what_the_init_container_does_not_redirect_is_known_to_be_without_a_proxy():
+    never = {4190, 4191}
+    assert ports.skipped_inbound({}) == never | {4567, 4568}
+    assert ports.skipped_inbound({names.SKIP_INBOUND_PORTS_ANNOTATION: "80-81"}) == never | {80, 81}
+    assert ports.skipped_inbound({names.SKIP_INBOUND_PORTS_ANNOTATION: ""}) == never
+    assert ports.skipped_inbound({names.SKIP_INBOUND_PORTS_ANNOTATION: "nonsense"}) == never | {4567, 4568}

@@ -98,7 +98,3 @@ def unsupported(pod: Mapping[str, str], namespace: Mapping[str, str]) -> list[st
     """A sentence for each of Linkerd's configuration annotations that has no effect here."""
     asked = sorted({name for name in (*pod, *namespace) if name.startswith(PREFIX)} - CHECKS.keys() - NOT_FOR_PODS)
     return [f"the annotation {name} has no effect: this version does not support it" for name in asked]
-
-
-def is_on(text: str) -> bool:
-    return text in ("true", "enabled")

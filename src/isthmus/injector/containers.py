@@ -7,8 +7,7 @@ from isthmus import names
 from isthmus.injector import config as configuration
 from isthmus.injector.config import Config
 
-DEFAULT_SKIPPED: Final = "4567,4568"
-"""Linkerd's own: Galera, whose peers speak first."""
+DEFAULT_SKIPPED: Final = ",".join(map(str, names.DEFAULT_SKIPPED_PORTS))
 TOKEN_SECONDS: Final = 86400
 
 Container = dict[str, Any]
@@ -39,7 +38,7 @@ def init_container(effective: Mapping[str, str], config: Config) -> Container:
             f"--inbound-port={names.INBOUND_PORT}",
             f"--outbound-port={names.OUTBOUND_PORT}",
             f"--proxy-uid={names.PROXY_UID}",
-            f"--control-plane-ports={names.CONTROL_PORT},{names.ADMIN_PORT}",
+            f"--control-plane-ports={','.join(map(str, names.NEVER_REDIRECTED_PORTS))}",
             f"--inbound-ports-to-ignore={inbound}",
             f"--outbound-ports-to-ignore={outbound}",
         ],

@@ -39,7 +39,7 @@ def workload(pod: Pod) -> Workload:
         ip="" if pod.finished or pod.spec.host_network else pod.status.pod_ip,
         service_account=pod.spec.service_account_name,
         meshed=meshed(pod),
-        gateway=metadata.annotations.get(names.ENABLE_GATEWAY_ANNOTATION) == "true",
+        gateway=metadata.annotations.get(names.ENABLE_GATEWAY_ANNOTATION) in names.SWITCHED_ON,
         opaque_ports=ports.opaque(metadata.annotations),
         skipped_ports=ports.skipped_inbound(metadata.annotations),
     )

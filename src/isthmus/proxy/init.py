@@ -11,7 +11,7 @@ from isthmus.proxy.redirect import render
 from isthmus.resources import ports
 
 NFT_SECONDS: Final = 20.0
-PROXY_PORTS: Final = f"{names.CONTROL_PORT},{names.ADMIN_PORT}"
+PROXY_PORTS: Final = ",".join(map(str, names.NEVER_REDIRECTED_PORTS))
 
 
 def main(arguments: Sequence[str]) -> int:

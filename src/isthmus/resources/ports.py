@@ -59,8 +59,9 @@ def opaque(*annotations: Mapping[str, str]) -> tuple[int, ...]:
 
 
 def skipped_inbound(annotations: Mapping[str, str]) -> frozenset[int]:
-    """Ports that the pod's proxy does not see; a malformed annotation counts as none."""
+    """Ports that the pod's proxy does not see; a malformed annotation counts as absent."""
     try:
-        return frozenset(annotated(annotations, names.SKIP_INBOUND_PORTS_ANNOTATION) or ())
+        asked = annotated(annotations, names.SKIP_INBOUND_PORTS_ANNOTATION)
     except PortError:
-        return frozenset()
+        asked = None
+    return frozenset((*names.NEVER_REDIRECTED_PORTS, *(names.DEFAULT_SKIPPED_PORTS if asked is None else asked)))
