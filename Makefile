@@ -17,7 +17,7 @@ demo: setup
 test: setup lint unit process e2e
 
 unit: setup
-	timeout 90 $(BIN)/pytest tests -m "not lab and not process" -n 2
+	$(BIN)/pytest tests -m "not lab and not process" -n 2
 
 process: setup
 	$(BIN)/pytest tests -m "process and not lab" -n 2

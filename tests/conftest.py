@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.lab_fixture import lab
 
 __all__ = ["lab"]

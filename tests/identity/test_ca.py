@@ -17,7 +17,8 @@ from isthmus.identity.issuer import Issuer, load_issuer
 from isthmus.kube import pki
 from isthmus.mesh.model import Identity
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
+"""Well within the life of certificates that the tests make later, however long their collection takes."""
 IDENTITY = Identity("td.example", "shop", "web")
 DNS = "web.shop.serviceaccount.identity.linkerd.td.example"
 

@@ -7,7 +7,8 @@ import pytest
 from isthmus.identity.issuer import Issuer, load_issuer
 from isthmus.kube import pki
 
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC) + timedelta(minutes=10)
+"""Well within the life of certificates that the tests make later, however long their collection takes."""
 
 
 def load(files: dict[str, str], *, now: datetime = NOW) -> Issuer:

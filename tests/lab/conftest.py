@@ -28,7 +28,7 @@ class LocalProcess:
     terminal: int = -1
 
     async def wait(self) -> int:
-        while (code := self.child.returncode) is None:
+        while (code := self.child.returncode) is None:  # noqa: ASYNC110 - wait() would wait for its pipes, too
             await asyncio.sleep(0.01)
         return code if code >= 0 else 128 - code
 
