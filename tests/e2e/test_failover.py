@@ -14,6 +14,8 @@ CONNECTIONS = 8
 BEFORE = 1000
 REQUESTS = 3000
 SECONDS = 4.0
+LONGEST_SILENCE = 2000.0
+"""Milliseconds: two pings of a connection, and a try at another pod."""
 
 
 def everything(command_line: str) -> bool:
@@ -47,7 +49,30 @@ def test_kill_9_of_a_remote_pod_costs_no_get(mesh: Lab, dies: Callable[[str], bo
     mesh.wait(lambda: answers(mesh, victim), what="requests reach the pod again")
 
 
+def test_a_remote_pod_that_falls_silent_costs_no_get(mesh: Lab) -> None:
+    """Nothing is refused, nothing is closed, nothing answers."""
+    victim = mesh.get(EAST, "pods", "-l", "app=backend")[0]
+    with load(mesh, "backend-cluster-east", connections=CONNECTIONS, requests=REQUESTS, seconds=SECONDS) as running:
+        running.answered(BEFORE)
+        silence(mesh, victim, "add")
+        try:
+            result = running.finish()
+        finally:
+            silence(mesh, victim, "del")
+    print(f"{victim['metadata']['name']} silenced: {result}")
+    assert result["failed"] == 0, result["failures"]
+    assert result["requests"] >= REQUESTS
+    assert result["slowest_ms"] < LONGEST_SILENCE
+    mesh.wait(lambda: answers(mesh, victim), what="requests reach the pod again")
+    mesh.kubectl(EAST, "rollout", "status", "deploy/backend", "--timeout", "60s")
+
+
 # --- words --------------------------------------------------------------------------------------------------------
+def silence(lab: Lab, pod: dict[str, Any], change: str) -> None:
+    """Have the node drop (`add`), or no longer drop (`del`), what is sent to the pod."""
+    lab.node(EAST, "ip", "route", change, "blackhole", f"{pod['status']['podIP']}/32")
+
+
 def count(pod: dict[str, Any]) -> int:
     kinds = ("initContainerStatuses", "containerStatuses")
     return sum(state["restartCount"] for kind in kinds for state in pod["status"].get(kind) or ())
