@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from tests.lab_fixture import EAST, WEST
 
 pytestmark = pytest.mark.lab
