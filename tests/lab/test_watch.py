@@ -53,16 +53,21 @@ async def watching(server):
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
-    async with Client(Access(f"http://127.0.0.1:{port}", ssl.create_default_context())) as client:
-        watch, changes = Watch(client, CONFIG_MAPS), []
-        watch.subscribe(changes.append)
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-            task = group.create_task(watch.run())
-            await server.exhausted.wait()
-            yield watch, [(change.key[1], change.old is not None, change.new is not None) for change in changes]
-            server.closing.set()
-            task.cancel()
-    await runner.cleanup()
+    try:
+        async with Client(Access(f"http://127.0.0.1:{port}", ssl.create_default_context())) as client:
+            watch, changes = Watch(client, CONFIG_MAPS), []
+            watch.subscribe(changes.append)
+            async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+                task = group.create_task(watch.run())
+                try:
+                    await server.exhausted.wait()
+                    yield watch, [(change.key[1], change.old is not None, change.new is not None) for change in changes]
+                finally:
+                    server.closing.set()
+                    task.cancel()
+    finally:
+        server.closing.set()
+        await runner.cleanup()
 
 
 ADDED, MODIFIED, DELETED = (False, True), (True, True), (True, False)

@@ -104,6 +104,9 @@ async def test_creating_what_kubectl_sends_as_protobuf(kubectl: Kubectl) -> None
     await kubectl("create", "serviceaccount", "robot")
     await kubectl("create", "role", "reader", "--verb=get", "--resource=pods")
     await kubectl("create", "deployment", "web", "--image=web", "--replicas=2", "--port=80")
+    await kubectl("create", "job", "once", "--image=web", "--", "true")
+    await kubectl("create", "cronjob", "often", "--image=web", "--schedule=* * * * *", "--", "true")
+    await kubectl("create", "pdb", "web", "--selector=app=web", "--min-available=1")
     await kubectl("create", "service", "nodeport", "web", "--tcp=80:http")
     assert await kubectl("get", "cm,secret", "-o", "jsonpath={.items[*].data}") == '{"a":"b"} {"a":"Yg=="}'
     assert await kubectl("get", "svc", "web", "-o", "jsonpath={.spec.ports[0].targetPort}") == "http"

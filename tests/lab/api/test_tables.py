@@ -143,3 +143,12 @@ def test_json_paths() -> None:
     assert json_path(".a[0].t")(obj) == ["x"]
     assert json_path(".b.c")(obj) == []
     assert json_path(".a[")(obj) == []
+
+
+def test_events_say_what_happened_to_what_before_their_own_name() -> None:
+    about = {"kind": "Pod", "name": "web", "fieldPath": "spec.containers{web}"}
+    shown = _cells(
+        "Event", {"type": "Normal", "reason": "Started", "message": "Started container web\n", "involvedObject": about}
+    )
+    assert list(shown)[:4] == ["Last Seen", "Type", "Reason", "Object"]
+    assert (shown["Object"], shown["Message"], shown["Count"]) == ("pod/web", "Started container web", 1)

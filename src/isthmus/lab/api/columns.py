@@ -14,6 +14,8 @@ def for_kind(info: ResourceInfo, printer_columns: Sequence[Object]) -> list[Colu
     """The columns of a kind; `printer_columns` are those of a custom resource's definition."""
     if info.custom:
         return [_NAME, *map(_printer_column, printer_columns), *([] if printer_columns else [_AGE])]
+    if (info.group, info.kind) in _EVENTS:
+        return list(_EVENT)
     return [_NAME, *_COLUMNS.get((info.group, info.kind), ()), *_LAST.get((info.group, info.kind), (_AGE,))]
 
 
@@ -137,6 +139,11 @@ def _event_object(event: Object) -> str:
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
 
+def _event_source(event: Object) -> str:
+    source = event.get("source") or {}
+    return ", ".join(source[field] for field in ("component", "host") if source.get(field))
+
+
 def _event_age(event: Object) -> str:
     last = event.get("lastTimestamp") or get(event, "series", "lastObservedTime") or event.get("eventTime")
     last = last or event.get("deprecatedLastTimestamp") or event["metadata"].get("creationTimestamp")
@@ -163,6 +170,21 @@ _WORKLOAD: Final = (
 def _number(name: str, *path: str) -> Column:
     return Column(name, _at(*path, default=0), type="integer")
 
+
+_EVENTS: Final = (("", "Event"), ("events.k8s.io", "Event"))
+_EVENT: Final = (
+    Column("Last Seen", _event_age),
+    Column("Type", _at("type", default="")),
+    Column("Reason", _at("reason", default="")),
+    Column("Object", _event_object),
+    Column("Subobject", _at("involvedObject", "fieldPath", default=""), wide=True),
+    Column("Source", _event_source, wide=True),
+    Column("Message", lambda event: str(event.get("message") or event.get("note") or "").strip()),
+    Column("First Seen", lambda event: age(event.get("firstTimestamp") or event.get("eventTime")), wide=True),
+    Column("Count", lambda event: event.get("count") or 1, type="integer", wide=True),
+    Column("Name", lambda event: event["metadata"]["name"], wide=True),
+)
+"""Of events the name says nothing: what they are about comes first."""
 
 _COLUMNS: Final[Mapping[tuple[str, str], tuple[Column, ...]]] = {
     ("", "Pod"): (
@@ -255,13 +277,6 @@ _LAST: Final[Mapping[tuple[str, str], tuple[Column, ...]]] = {
         Column(
             "Container-Runtime", _at("status", "nodeInfo", "containerRuntimeVersion", default="<unknown>"), wide=True
         ),
-    ),
-    ("", "Event"): (
-        Column("Last Seen", _event_age),
-        Column("Type", _at("type", default="")),
-        Column("Reason", _at("reason", default="")),
-        Column("Object", _event_object),
-        Column("Message", lambda e: str(e.get("message") or e.get("note") or "").strip()),
     ),
     ("apps", "Deployment"): (_AGE, *_WORKLOAD),
     ("apps", "ReplicaSet"): (_AGE, *_WORKLOAD),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from isthmus.lab.client import NODES, ApiError, Client, ConflictError
+from isthmus.lab.client import LEASES, NODES, ApiError, Client, ConflictError, Patch
 from isthmus.names import VERSION
 
 log = logging.getLogger(__name__)
@@ -18,6 +18,7 @@ KUBELET_VERSION: Final = "v1.36.0"
 MOST_PODS: Final = 500
 RETRY: Final = 0.2
 HEARTBEAT: Final = 60.0
+LEASE_NAMESPACE: Final = "kube-node-lease"
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -65,6 +66,20 @@ def node_status(name: str, address: str, *, since: str, now: str) -> dict[str, A
     }
 
 
+def lease(name: str, now: str) -> dict[str, Any]:
+    """What `kubectl describe node` shows as the last sign of life."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": LEASE_NAMESPACE},
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": int(2 * HEARTBEAT),
+            "renewTime": now.replace("Z", ".000000Z"),
+        },
+    }
+
+
 async def register(client: Client, *, name: str, address: str, pod_cidr: str) -> None:
     """Register the node and say from time to time that it lives; tried until the API server takes it."""
     since = _now()
@@ -78,6 +93,7 @@ async def register(client: Client, *, name: str, address: str, pod_cidr: str) ->
                 await client.patch(NODES, name, {"metadata": {"labels": labels(name)}, "spec": spec})
             status = node_status(name, address, since=since, now=_now())
             await client.patch(NODES, name, {"status": status}, subresource="status")
+            await client.patch(LEASES, name, lease(name, _now()), LEASE_NAMESPACE, how=Patch.APPLY, force=True)
         except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("the API server does not take the node yet: %s", error or type(error).__name__)
             await asyncio.sleep(RETRY)
