@@ -3,16 +3,18 @@
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from isthmus.cli import certificate_checks, health
+from isthmus.cli import health
 from isthmus.cli.connection import connected
 from isthmus.cli.control_plane import ControlPlane
 from isthmus.cli.health import Category, Check
 from isthmus.cli.options import Cluster, cluster_options
-from isthmus.kube.client import SyncClient
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 
 EPILOG: Final = """
 \b
@@ -48,6 +50,8 @@ def wait_option(command: Any) -> Any:
 @wait_option
 def check(*, cluster: Cluster, pre: bool, proxy: bool, namespace: str | None, wait: float, output: str) -> None:
     """Check an installation for problems. Exits with 1 when a check fails; warnings do not count."""
+    from isthmus.cli import certificate_checks  # loads the cryptography library
+
     with connected(cluster) as client:
         if pre:
             categories = [kubernetes_api(client), _pre(client)]
@@ -67,7 +71,7 @@ def check(*, cluster: Cluster, pre: bool, proxy: bool, namespace: str | None, wa
     sys.exit(0 if passed else 1)
 
 
-def kubernetes_api(client: SyncClient) -> Category:
+def kubernetes_api(client: "SyncClient") -> Category:
     """The category every `check` begins with."""
     return Category(
         "kubernetes-api",
@@ -179,7 +183,7 @@ def _data_plane(plane: ControlPlane, namespace: str | None) -> Category:
     )
 
 
-def _pre(client: SyncClient) -> Category:
+def _pre(client: "SyncClient") -> Category:
     plane = ControlPlane(client)
 
     def may(what: str, group: str, resource: str) -> Check:

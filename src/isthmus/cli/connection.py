@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from isthmus.cli.options import Cluster, fail
 from isthmus.kube import errors
-from isthmus.kube.client import SyncClient, connect_sync
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 
 HINT = "Check --kubeconfig and --context, or try `kubectl cluster-info`."
 
 
 @contextmanager
-def connected(cluster: Cluster) -> Iterator[SyncClient]:
+def connected(cluster: Cluster) -> Iterator["SyncClient"]:
     """The client of a cluster; anything that goes wrong with it inside the block ends the command."""
+    from isthmus.kube.client import connect_sync  # a third of a second, which `--help` need not spend
+
     try:
         with connect_sync(cluster.kubeconfig, cluster.context) as client:
             yield client

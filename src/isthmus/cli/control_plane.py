@@ -2,14 +2,13 @@
 
 import ipaddress
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from isthmus import names
 from isthmus.cli.health import Problem
 from isthmus.kube import errors
-from isthmus.kube.client import SyncClient
 from isthmus.kube.kinds import ACCESS_REVIEWS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Kind, Object, plain
 
 CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
@@ -28,6 +27,9 @@ WEBHOOKS: Final = plain(
     "mutatingwebhookconfigurations",
     namespaced=False,
 )
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 COMPONENTS: Final = (names.IDENTITY_DEPLOYMENT, names.DESTINATION_DEPLOYMENT, names.INJECTOR_DEPLOYMENT)
 ROLES: Final = ("linkerd-linkerd-identity", "linkerd-linkerd-destination", "linkerd-linkerd-proxy-injector")
 DEFINITIONS: Final = (f"links.{names.LINK_GROUP}", f"federatedtrustdomains.{names.FEDERATION_GROUP}")
@@ -37,7 +39,7 @@ REINSTALL: Final = "run `linkerd install | kubectl apply -f -`"
 class ControlPlane:
     """One cluster's control plane, read once where it does not change while we look."""
 
-    def __init__(self, client: SyncClient, namespace: str = names.CONTROL_PLANE_NAMESPACE) -> None:
+    def __init__(self, client: "SyncClient", namespace: str = names.CONTROL_PLANE_NAMESPACE) -> None:
         self.client = client
         self.namespace = namespace
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import click
@@ -13,7 +13,9 @@ from isthmus.cli.control_plane import PODS, SERVICES
 from isthmus.cli.options import Cluster, cluster_options, fail
 from isthmus.cli.tables import table
 from isthmus.kube import errors
-from isthmus.kube.client import SyncClient
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 
 EPILOG: Final = """
 \b
@@ -46,7 +48,7 @@ def endpoints(*, cluster: Cluster, authorities: tuple[str, ...], output: str) ->
         click.echo("No endpoints found.")
 
 
-def _endpoints(client: SyncClient, cluster: Cluster, authority: str) -> list[dict[str, Any]]:
+def _endpoints(client: "SyncClient", cluster: Cluster, authority: str) -> list[dict[str, Any]]:
     parts = AUTHORITY.match(authority)
     if parts is None:
         fail(
@@ -71,7 +73,7 @@ def _endpoints(client: SyncClient, cluster: Cluster, authority: str) -> list[dic
     return [{"namespace": namespace, "service": f"{name}.{namespace}", **entry} for entry in answer["endpoints"]]
 
 
-def _ask(client: SyncClient, cluster: Cluster, address: str) -> dict[str, Any]:
+def _ask(client: "SyncClient", cluster: Cluster, address: str) -> dict[str, Any]:
     """One ready destination pod answers, through the API server."""
     pods = client.list(PODS, cluster.linkerd_namespace, labels=f"{names.COMPONENT_LABEL}=destination")
     ready = [

@@ -3,20 +3,22 @@
 import base64
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from isthmus import names
 from isthmus.cli.connection import connected
 from isthmus.cli.options import Cluster, cluster_options, fail
-from isthmus.install import certificates, crds
+from isthmus.install import crds
 from isthmus.install.controlplane import manifests
 from isthmus.install.render import render
 from isthmus.install.values import DEFAULT_CLUSTER_NETWORKS, Certificates, InstallValues
-from isthmus.kube import errors, pki
-from isthmus.kube.client import SyncClient
+from isthmus.kube import errors
 from isthmus.kube.kinds import plain
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 
 EPILOG: Final = """
 \b
@@ -109,6 +111,8 @@ def install(
 
     Each cluster gets a root of trust of its own. Running it again keeps the root that the cluster has.
     """
+    from isthmus.install import certificates  # loads the cryptography library
+
     if crds_only:
         click.echo(render(crds.multicluster(), output), nl=False)
         return
@@ -136,6 +140,9 @@ def install(
 
 
 def _given(files: tuple[str | None, str | None, str | None], domain: str, trust_domain: str | None) -> Certificates:
+    from isthmus.install import certificates
+    from isthmus.kube import pki
+
     anchors, issuer, key = (Path(file) if file else None for file in files)
     if not (anchors and issuer and key):
         fail(
@@ -193,7 +200,7 @@ def _installed(cluster: Cluster) -> Certificates | None:
             )
 
 
-def _secret(client: SyncClient, name: str) -> dict[str, str]:
+def _secret(client: "SyncClient", name: str) -> dict[str, str]:
     data = client.get(SECRETS, name, names.CONTROL_PLANE_NAMESPACE).get("data", {})
     return {file: base64.b64decode(content).decode() for file, content in data.items()}
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import yaml
@@ -16,9 +16,11 @@ from isthmus.install import multicluster as extension
 from isthmus.install.multicluster import MulticlusterValues, manifests
 from isthmus.install.render import render
 from isthmus.kube import errors
-from isthmus.kube.client import SyncClient
 from isthmus.kube.kinds import Object, plain
 from isthmus.multicluster.objects import LINKS
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 
 EPILOG: Final = """
 \b
@@ -31,6 +33,11 @@ CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
 FORMAT: Final = click.Choice(["yaml", "json"])
 
 
+def examples(*lines: str) -> str:
+    """The end of a help text."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 @click.group(epilog=EPILOG)
 def multicluster() -> None:
     """Link clusters, so that services of one are reachable from the other."""
@@ -41,7 +48,12 @@ multicluster.add_command(link_gen)
 multicluster.add_command(check)
 
 
-@multicluster.command()
+@multicluster.command(
+    epilog=examples(
+        "linkerd multicluster install | kubectl apply -f -",
+        "linkerd multicluster install --gateway-service-type NodePort --ha | kubectl apply -f -",
+    )
+)
 @cluster_options
 @click.option(
     "--gateway",
@@ -108,7 +120,11 @@ def _control_plane(cluster: Cluster) -> dict[str, Any]:
         )
 
 
-@multicluster.command()
+@multicluster.command(
+    epilog=examples(
+        "linkerd --context west multicluster gateways", "linkerd multicluster gateways --cluster-name east -o json"
+    )
+)
 @cluster_options
 @click.option("--cluster-name", help="Only the gateway of this cluster")
 @click.option("-w", "--wait", default="30s", hidden=True)
@@ -128,7 +144,7 @@ def gateways(*, cluster: Cluster, cluster_name: str | None, wait: str, output: s
         click.echo(line)
 
 
-def _links(client: SyncClient, cluster: Cluster) -> list[Object]:
+def _links(client: "SyncClient", cluster: Cluster) -> list[Object]:
     try:
         return sorted(client.list(LINKS, names.MULTICLUSTER_NAMESPACE), key=lambda item: item["metadata"]["name"])
     except errors.NotFound:
@@ -158,7 +174,11 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]
     ]
 
 
-@multicluster.command()
+@multicluster.command(
+    epilog=examples(
+        "linkerd --context east multicluster allow --service-account-name west | kubectl --context east apply -f -"
+    )
+)
 @cluster_options
 @click.option("--service-account-name", required=True, help="The account to make")
 @click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True)
@@ -170,7 +190,11 @@ def allow(*, cluster: Cluster, service_account_name: str, namespace: str, ignore
     click.echo(render([extension.namespace(namespace), *made], output), nl=False)
 
 
-@multicluster.command()
+@multicluster.command(
+    epilog=examples(
+        "linkerd --context west multicluster unlink --cluster-name east | kubectl --context west delete -f -"
+    )
+)
 @cluster_options
 @click.option("--cluster-name", required=True, help="The linked cluster")
 @click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True)
@@ -197,7 +221,11 @@ def _named(api_version: str, kind: str, name: str, namespace: str = "") -> Objec
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **where}}
 
 
-@multicluster.command()
+@multicluster.command(
+    epilog=examples(
+        "linkerd multicluster uninstall | kubectl delete -f -",
+    )
+)
 @cluster_options
 @click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
 def uninstall(*, cluster: Cluster, output: Any) -> None:

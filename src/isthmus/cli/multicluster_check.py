@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,10 +14,12 @@ from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, PODS
 from isthmus.cli.health import Category, Check, Problem
 from isthmus.cli.options import Cluster, cluster_options
 from isthmus.kube import errors
-from isthmus.kube.client import SyncClient
 from isthmus.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Object
 from isthmus.multicluster import links
 from isthmus.multicluster.objects import LINKS, SERVICES, SLICES, Service
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 
 INSTALL: Final = "run `linkerd multicluster install | kubectl apply -f -`"
 MIRRORS: Final = f"{names.MIRRORED_SERVICE_LABEL}=true"
@@ -107,7 +109,7 @@ def category(extension: "Extension") -> Category:
 class Extension:
     """One cluster's multicluster extension; each question raises `Problem` in words when the answer is bad."""
 
-    def __init__(self, client: SyncClient, namespace: str = names.MULTICLUSTER_NAMESPACE) -> None:
+    def __init__(self, client: "SyncClient", namespace: str = names.MULTICLUSTER_NAMESPACE) -> None:
         self.client = client
         self.namespace = namespace
 

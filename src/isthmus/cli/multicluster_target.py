@@ -5,7 +5,7 @@ import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import click
@@ -14,8 +14,10 @@ import yaml
 from isthmus import names
 from isthmus.cli.options import Cluster, fail
 from isthmus.kube import errors
-from isthmus.kube.client import SyncClient
 from isthmus.kube.kinds import Object, plain
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 
 CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
 SECRETS: Final = plain("v1", "Secret", "secrets")
@@ -50,7 +52,7 @@ class Target:
 
 
 def inspect(
-    client: SyncClient,
+    client: "SyncClient",
     cluster: Cluster,
     *,
     cluster_name: str,
@@ -95,7 +97,7 @@ def inspect(
     )
 
 
-def _control_plane(client: SyncClient, cluster: Cluster) -> tuple[dict[str, Any], dict[str, str]]:
+def _control_plane(client: "SyncClient", cluster: Cluster) -> tuple[dict[str, Any], dict[str, str]]:
     hint = "Run `linkerd install | kubectl apply -f -` there first."
     try:
         config = client.get(CONFIG_MAPS, names.CONFIG_MAP, cluster.linkerd_namespace)
@@ -110,7 +112,7 @@ def _control_plane(client: SyncClient, cluster: Cluster) -> tuple[dict[str, Any]
     return values, data
 
 
-def _token(client: SyncClient, cluster: Cluster, account: str, namespace: str) -> tuple[str, str]:
+def _token(client: "SyncClient", cluster: Cluster, account: str, namespace: str) -> tuple[str, str]:
     """The account's token, and the authority (base64 PEM) that vouches for the API server."""
 
     def ready() -> tuple[str, str] | None:
@@ -144,7 +146,7 @@ def _eventually(ready: Callable[[], T | None], what: str) -> T | None:
     return value
 
 
-def _gateway(client: SyncClient, cluster: Cluster, name: str, namespace: str) -> Object:
+def _gateway(client: "SyncClient", cluster: Cluster, name: str, namespace: str) -> Object:
     try:
         return client.get(SERVICES, name, namespace)
     except errors.NotFound:
@@ -178,7 +180,7 @@ def split_port(text: str) -> tuple[str, str]:
     return text.strip("[]"), ""
 
 
-def _published(client: SyncClient, service: Object, port: int | None) -> tuple[str, str]:
+def _published(client: "SyncClient", service: Object, port: int | None) -> tuple[str, str]:
     """The addresses that the gateway's load balancer was given."""
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
     advice = "Say where it is reachable with --gateway-addresses=<host>[:port]."
@@ -215,7 +217,7 @@ def _service_port(service: Object, *, outside: bool) -> str:
     return str(chosen.get("port") or names.GATEWAY_PORT)
 
 
-def _server(client: SyncClient, given: str | None) -> str:
+def _server(client: "SyncClient", given: str | None) -> str:
     """Where the other cluster reaches this API server: a loopback address would be its own."""
     if given:
         return given if "://" in given else f"https://{given}"
@@ -237,7 +239,7 @@ def _server(client: SyncClient, given: str | None) -> str:
     return server
 
 
-def _published_server(client: SyncClient) -> str | None:
+def _published_server(client: "SyncClient") -> str | None:
     """Host and port of the API server as its own cluster knows them."""
     for item in client.list(SLICES, "default", labels=f"{names.SERVICE_NAME_LABEL}=kubernetes"):
         addresses = [address for endpoint in item.get("endpoints") or [] for address in endpoint["addresses"]]
