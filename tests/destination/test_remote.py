@@ -110,6 +110,16 @@ async def test_a_cluster_that_does_not_answer_has_nobody_after_a_moment() -> Non
     async with linked(first_answer_seconds=0.05) as clusters:
         clusters.remotes.want(WEB)
         assert await clusters.known() == []
+        assert not clusters.state.remote(WEB).heard
+
+
+async def test_slices_whose_pods_cannot_be_read_say_nothing_yet() -> None:
+    async with linked() as clusters:
+        await put(clusters.east, SLICES, make.slice_json("web", make.endpoint("10.244.0.7", "web-1")))
+        await clusters.credentials(clusters.east.url)
+        clusters.remotes.want(WEB)
+        assert await clusters.known() == []
+        assert not clusters.state.remote(WEB).heard
 
 
 async def test_last_known_endpoints_stay_when_the_api_goes_away() -> None:

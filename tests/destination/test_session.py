@@ -1,5 +1,6 @@
 """Streams as transcripts: what the proxy says, what it is answered."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -22,11 +23,12 @@ class Book:
         self.subscribed: set[str] = set()
         self.all: tuple[str, ...] = ()
         self.too_many: list[str] = []
+        self.offers: list[str] = []
 
-    def write(self, name: str, seconds: int) -> None:
+    def write(self, name: str, seconds: int, *, provisional: bool = False) -> None:
         message = cluster_pb2.Cluster(name=name)
         message.connect_timeout.seconds = seconds
-        self.pages[name] = wire.serve(encode(message))
+        self.pages[name] = wire.serve(encode(message), provisional=provisional)
 
     def subscribe(self, type_url: str, name: str) -> None:
         self.subscribed.add(name)
@@ -39,6 +41,9 @@ class Book:
 
     def everything(self, type_url: str) -> tuple[str, ...]:
         return self.all
+
+    def offered(self, type_url: str, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name in self.offers]
 
     def surplus(self, type_url: str) -> list[str]:
         return [name for name in self.too_many if name in self.subscribed]
@@ -136,6 +141,17 @@ def test_what_is_not_known_yet_is_answered_when_it_is(book: Book, talk: Transcri
     assert talk.changes(A) == []
 
 
+def test_a_provisional_answer_is_for_those_who_know_nothing_better(book: Book, talk: Transcript) -> None:
+    book.write(A, 0, provisional=True)
+    book.write(B, 0, provisional=True)
+    assert talk.says(A, B, initial_resource_versions={A: "told by this process in another life"}) == [f"+{B}"]
+    book.write(A, 1)
+    book.write(B, 1)
+    assert talk.changes(A, B) == [f"+{A}", f"+{B}"]
+    book.write(A, 0, provisional=True)
+    assert talk.changes(A) == []
+
+
 def test_a_resource_that_ends_is_removed_once(book: Book, talk: Transcript) -> None:
     book.write(A, 1)
     talk.says(A)
@@ -210,5 +226,6 @@ def test_names_of_which_there_are_too_many_are_removed_and_forgotten(book: Book,
     assert book.subscribed == {B}
     book.write(A, 2)
     assert talk.changes(A) == []
-    book.too_many = []
-    assert talk.says(A) == [f"+{A}"]
+    book.too_many, book.offers = [], [A]
+    assert talk.changes(A) == [f"+{A}"]
+    assert book.subscribed == {A, B}

@@ -136,6 +136,15 @@ def test_a_mirror_waits_for_the_linked_cluster(state: State) -> None:
     assert outbound.resolve(state, mirror(state)) is outbound.PENDING
 
 
+def test_a_mirror_of_a_cluster_that_was_never_heard_has_nobody_for_the_time_being(state: State) -> None:
+    name = mirror(state)
+    state.set_remote(("east", "shop", "web"), Remote(heard=False))
+    assert resolved(state, name).endpoints == ()
+    assert resolved(state, name).provisional
+    remote_pod(state)
+    assert not resolved(state, name).provisional
+
+
 def test_a_mirror_is_every_remote_pod_through_the_gateway(state: State) -> None:
     name = mirror(state)
     remote_pod(state)

@@ -14,13 +14,13 @@ from isthmus.mesh.state import State
 def endpoints(state: State, query: Mapping[str, str]) -> bytes:
     """JSON for `?address=<ip>:<port>`: `{"state": known|unknown|pending, "endpoints": [...]}`.
 
-    `pending`: the service is in a linked cluster and no proxy has asked for it, so nobody watches it.
+    `pending`: the service is in a linked cluster that was not heard, or no proxy has asked for it.
     """
     address = query.get("address", "")
     if not address:
         raise ValueError("ask for /endpoints?address=<ip>:<port>")
     answer = outbound.resolve(state, f"{names.OUTBOUND_CLUSTER_PREFIX}{address}")
-    if isinstance(answer, Pending):
+    if isinstance(answer, Pending) or (isinstance(answer, OutboundCluster) and answer.provisional):
         return msgspec.json.encode({"state": "pending", "endpoints": []})
     if answer is None:
         return msgspec.json.encode({"state": "unknown", "endpoints": []})

@@ -175,8 +175,8 @@ class Remotes:
     async def _first_answer(self, key: RemoteKey) -> None:
         await asyncio.sleep(self._first_answer_seconds)
         if self._state.remote(key) is None:
-            log.warning("cluster %s has not said who answers for %s/%s; until it does, nobody", *key)
-            self._publish(key, Remote())
+            log.warning("cluster %s has not said who answers for %s/%s; proxies go on with what they know", *key)
+            self._publish(key, Remote(heard=False))
 
     def _publish(self, key: RemoteKey, remote: Remote) -> None:
         if key in self._wanted:
@@ -223,7 +223,8 @@ class _Follower:
         elif unknown:
             self._publish(self._key, Remote(slices, dict(self._workloads)))
             await self._look_up(unknown)
-        self._publish(self._key, Remote(slices, dict(self._workloads)))
+        heard = present.keys() <= self._workloads.keys() or _ready_and_known(slices, self._workloads)
+        self._publish(self._key, Remote(slices, dict(self._workloads), heard))
 
     async def _look_up(self, unknown: dict[str, Key]) -> None:
         try:

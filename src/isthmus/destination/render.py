@@ -29,7 +29,8 @@ def render(model: Model) -> tuple[Served, ...]:
             messages = (tls.trust(model),)
         case ProxyConfig():
             messages = listeners.listeners(model)
-    return tuple(wire.serve(resources.encode(message)) for message in messages)
+    provisional = isinstance(model, OutboundCluster) and model.provisional
+    return tuple(wire.serve(resources.encode(message), provisional=provisional) for message in messages)
 
 
 @lru_cache(maxsize=1024)

@@ -51,6 +51,9 @@ class Answers(Protocol):
     def everything(self, type_url: str) -> tuple[str, ...]:
         """The names of all resources of a type that a proxy may ask for without naming them."""
 
+    def offered(self, type_url: str, names: Iterable[str]) -> list[str]:
+        """Which of these are to be told although they are not subscribed (any more)."""
+
     def surplus(self, type_url: str) -> list[str]:
         """Subscribed names that are to be forgotten: somebody makes the proxy ask for more and more."""
 
@@ -68,6 +71,7 @@ class Says(Enum):
 
     SAME = auto()
     OTHER = auto()
+    PROVISIONAL = auto()
     MISSING = auto()
     PENDING = auto()
 
@@ -80,15 +84,18 @@ class Action(Enum):
 
 ACTIONS: Final = {
     (Told.NOTHING, Says.OTHER): Action.SEND,
+    (Told.NOTHING, Says.PROVISIONAL): Action.SEND,
     (Told.NOTHING, Says.MISSING): Action.REMOVE,
     (Told.NOTHING, Says.PENDING): Action.SILENCE,
     (Told.ABSENT, Says.OTHER): Action.SEND,
+    (Told.ABSENT, Says.PROVISIONAL): Action.SEND,
     (Told.ABSENT, Says.MISSING): Action.SILENCE,
     (Told.ABSENT, Says.PENDING): Action.SILENCE,
     (Told.VERSION, Says.SAME): Action.SILENCE,
     (Told.VERSION, Says.OTHER): Action.SEND,
     (Told.VERSION, Says.MISSING): Action.REMOVE,
-    # What a proxy has stays good while nothing better is known.
+    # What a proxy has stays good while nothing better is known: also what another life of this process told it.
+    (Told.VERSION, Says.PROVISIONAL): Action.SILENCE,
     (Told.VERSION, Says.PENDING): Action.SILENCE,
 }
 
@@ -142,6 +149,7 @@ class Session:
                 continue
             if state.wildcard:
                 by_type[type_url].update(self._join(state, type_url, self._answers.everything(type_url)))
+            self._join(state, type_url, self._answers.offered(type_url, by_type[type_url] - state.told.keys()))
             responses += self._respond(type_url, state, sorted(by_type[type_url] & state.told.keys()))
         return responses
 
@@ -240,5 +248,7 @@ def _told(version: str | None) -> Told:
 
 def _says(answer: Answer, version: str | None) -> Says:
     if isinstance(answer, Served):
+        if answer.provisional:
+            return Says.PROVISIONAL
         return Says.SAME if answer.version == version else Says.OTHER
     return Says.MISSING if answer is MISSING else Says.PENDING

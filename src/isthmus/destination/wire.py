@@ -34,16 +34,18 @@ class Served:
     type_url: str
     version: str
     piece: bytes
+    provisional: bool = False
+    """For proxies that know nothing better."""
 
 
-def serve(encoded: Encoded) -> Served:
+def serve(encoded: Encoded, *, provisional: bool = False) -> Served:
     resource = discovery_pb2.Resource(
         name=encoded.name,
         version=encoded.version,
         resource=any_pb2.Any(type_url=encoded.type_url, value=encoded.body),
     )
     piece = discovery_pb2.DeltaDiscoveryResponse(resources=[resource]).SerializeToString()
-    return Served(encoded.name, encoded.type_url, encoded.version, piece)
+    return Served(encoded.name, encoded.type_url, encoded.version, piece, provisional)
 
 
 def response(type_url: str, nonce: str, resources: Iterable[Served], removed: Iterable[str]) -> bytes:

@@ -78,6 +78,7 @@ class OutboundCluster:
     `opaque` destinations are plain byte streams: no protocol detection, no HTTP.
     `server_name` is the TLS server name to present instead of the service's own: names.GATEWAY_SNI where the
     endpoints are gateways that are asked themselves, as a probe does.
+    `provisional`: the linked cluster was not heard, so this is for proxies that know nothing better.
     """
 
     name: str
@@ -86,6 +87,7 @@ class OutboundCluster:
     target_cluster: str = ""
     opaque: bool = False
     server_name: str = ""
+    provisional: bool = False
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

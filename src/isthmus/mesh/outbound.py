@@ -58,6 +58,7 @@ def _service(state: State, name: str, service: Service, number: int) -> Answer:
         priorities=(group,),
         target_cluster=remote.cluster if remote else "",
         opaque=number in state.opaque_ports_of(service),
+        provisional=remote is not None and not _heard(state, remote),
     )
 
 
@@ -87,6 +88,11 @@ def _remote(state: State, mirror: Mirrored, port: ServicePortSpec) -> tuple[Endp
         return remote.workloads.get(pod, UNKNOWN) if pod else None
 
     return endpoints(remote.slices, port.name, find, trust_domain=link.trust_domain, gateway=mirror.cluster)
+
+
+def _heard(state: State, mirror: Mirrored) -> bool:
+    remote = state.remote((mirror.cluster, mirror.namespace, mirror.name))
+    return remote is None or remote.heard
 
 
 def _pod(state: State, name: str, workload: Workload, address: Address) -> OutboundCluster:

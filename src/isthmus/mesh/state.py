@@ -30,10 +30,14 @@ OPAQUE_PORTS: Topic = ("opaque ports",)
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A service of a linked cluster: its slices, and those of its pods that are known, by `endpoints.pod_id`."""
+    """A service of a linked cluster: its slices, and those of its pods that are known, by `endpoints.pod_id`.
+
+    `heard` is whether the linked cluster said so; otherwise nobody waits for it any longer.
+    """
 
     slices: tuple[EndpointSlice, ...] = ()
     workloads: Mapping[str, Workload] = field(default_factory=dict)
+    heard: bool = True
 
 
 RemoteKey = tuple[str, str, str]
