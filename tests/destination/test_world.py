@@ -173,5 +173,12 @@ def test_names_that_lead_nowhere_do_not_pile_up_whatever_linked_clusters_ask_a_g
     world.flush()
     session.refresh(proxy.take())
     assert asks("10.244.9.50:1")[1] == set()
+    # One that was forgotten is told all the same, for the gateway does not ask again.
+    make.put(world.state, make.service("late", "10.96.0.8", 80, annotations={names.EXPORTED: "true"}))
+    make.put(world.state, make.endpoint_slice("late", make.endpoint("10.244.9.1", "late-1"), port=1))
+    world.flush()
+    (body,) = session.refresh(proxy.take())
+    offered = discovery_pb2.DeltaDiscoveryResponse.FromString(body).resources
+    assert [each.name for each in offered] == ["export/10.244.9.1:1"]
     session.close()
     assert len(world) == 0

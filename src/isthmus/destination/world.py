@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
+from weakref import WeakSet
 
 from isthmus import names
 from isthmus.destination import render, wire
@@ -26,7 +27,8 @@ UNREACHABLE_LIMIT: Final = 1024
 """So many names that lead nowhere a gateway may ask for; of more, the oldest are forgotten.
 
 Linked clusters choose these names, and each costs memory here and in the gateway for as long as it is known. An honest
-client asks for one only where a pod has just gone.
+client asks for one only where a pod has just gone. A proxy does not ask again for what it was told is not there, so
+from then on the gateway is offered every endpoint that becomes reachable: names cannot be spoiled for later.
 """
 LISTENER_NAMES: Final = ("outbound", "inbound", "tunnel")
 
@@ -65,6 +67,8 @@ class World:
         self._dependents: dict[Topic, dict[Question, None]] = {}
         self._rendered: dict[Model, tuple[Served, ...]] = {}
         self._scheduled = False
+        self.offered_to: WeakSet[Proxy] = WeakSet()
+        """Gateways that were made to forget names."""
 
     # --- change -------------------------------------------------------------------------------------------------
 
@@ -78,13 +82,22 @@ class World:
         """Ask again what depends on the changes, and wake the proxies whose bytes differ."""
         self._scheduled = False
         questions: dict[Question, None] = {}
-        for topic in self.state.take_changed():
+        changed = self.state.take_changed()
+        if self.offered_to:
+            self._offer(changed)
+        for topic in changed:
             questions.update(self._dependents.get(topic, ()))
         for question in questions:
             entry = self._entries.get(question)
             if entry is not None and self._ask(entry):
                 for proxy, type_url, name in entry.listeners:
                     proxy.changed(type_url, name)
+
+    def _offer(self, changed: Iterable[Topic]) -> None:
+        services = {(topic[1], topic[2]) for topic in changed if topic[0] in ("service", "slices")}
+        found = [name for key in services for name in exports.names_of(self.state, key)]
+        for proxy in self.offered_to:
+            proxy.offer(found)
 
     # --- proxies ------------------------------------------------------------------------------------------------
 
@@ -223,6 +236,7 @@ class Proxy:
         self._changed: set[tuple[str, str]] = set()
         self._unreachable: dict[str, None] = {}
         """Endpoints that the gateway asked for and may not reach, oldest first."""
+        self._offered: set[str] = set()
 
     def changed(self, type_url: str, name: str) -> None:
         self._changed.add((type_url, name))
@@ -250,7 +264,20 @@ class Proxy:
 
     def surplus(self, type_url: str) -> list[str]:
         count = len(self._unreachable) - UNREACHABLE_LIMIT if type_url == wire.CLUSTER else 0
+        if count > 0:
+            self._world.offered_to.add(self)
         return list(islice(self._unreachable, max(0, count)))
+
+    def offer(self, clusters: Iterable[str]) -> None:
+        for name in clusters:
+            self._offered.add(name)
+            self.changed(wire.CLUSTER, name)
+
+    def offered(self, type_url: str, names: Iterable[str]) -> list[str]:
+        if type_url != wire.CLUSTER:
+            return []
+        taken, self._offered = self._offered.intersection(names), set()
+        return sorted(taken)
 
     def everything(self, type_url: str) -> tuple[str, ...]:
         return LISTENER_NAMES if type_url == wire.LISTENER else ()

@@ -17,6 +17,19 @@ def resolve(state: State, name: str) -> ExportCluster | None:
     return ExportCluster(name, address) if reachable else None
 
 
+def names_of(state: State, key: Key) -> list[str]:
+    """The clusters of a service's endpoints that a gateway may reach now."""
+    candidates = (
+        Address(host, port.port)
+        for item in state.slices(key)
+        for port in item.ports or ()
+        if port.port
+        for endpoint in item.endpoints or ()
+        for host in endpoint.addresses
+    )
+    return sorted({f"{names.EXPORT_CLUSTER_PREFIX}{each}" for each in candidates if _exports(state, key, each)})
+
+
 def exports_pod(state: State, host: str) -> bool:
     """Whether the pod with this address backs an exported service, ready or not."""
     return any(_is_exported(state, key) for key in state.backed_by(host))
