@@ -229,3 +229,19 @@ def test_names_of_which_there_are_too_many_are_removed_and_forgotten(book: Book,
     book.too_many, book.offers = [], [A]
     assert talk.changes(A) == [f"+{A}"]
     assert book.subscribed == {A, B}
+
+
+def test_endpoints_follow_a_changed_cluster_though_they_are_the_same() -> None:
+    """A proxy warms a changed cluster until it hears endpoints for it, and does not ask for them again."""
+    book = Book()
+    book.write(A, 1)
+    session = Session(book, peer="proxy shop/web")
+    for type_url in (wire.CLUSTER, wire.ENDPOINTS):
+        session.receive(discovery_pb2.DeltaDiscoveryRequest(type_url=type_url, resource_names_subscribe=[A]))
+    book.write(A, 2)
+    heard = [discovery_pb2.DeltaDiscoveryResponse.FromString(body) for body in session.refresh([(wire.CLUSTER, A)])]
+    assert [(each.type_url, [resource.name for resource in each.resources]) for each in heard] == [
+        (wire.CLUSTER, [A]),
+        (wire.ENDPOINTS, [A]),
+    ]
+    assert session.refresh([(wire.CLUSTER, A), (wire.ENDPOINTS, A)]) == []

@@ -11,6 +11,8 @@ Rules of the protocol that matter here:
    proxy keeps what it had, and the same bytes are not sent again.
 3. On a new stream the proxy says which versions it still has; those need not be sent.
 4. A first request of a type without names asks for all of that type; so does the name `*`.
+5. A proxy puts a changed cluster into use only when it hears that cluster's endpoints anew, and does not ask for them:
+   they follow each change of a cluster, changed or not.
 """
 
 import logging
@@ -121,6 +123,7 @@ class Session:
         self._peer = peer
         self._types: dict[str, _Type] = {}
         self._sent: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._endpoints_due: set[str] = set()
         self._nonce = 0
         self.refused = 0
         """How many responses the proxy refused."""
@@ -143,6 +146,8 @@ class Session:
         for type_url, name in names:
             by_type.setdefault(type_url, set()).add(name)
         responses: list[bytes] = []
+        if wire.CLUSTER in by_type:
+            by_type.setdefault(wire.ENDPOINTS, set())
         for type_url in sorted(by_type, key=_order):
             state = self._types.get(type_url)
             if state is None:
@@ -150,7 +155,10 @@ class Session:
             if state.wildcard:
                 by_type[type_url].update(self._join(state, type_url, self._answers.everything(type_url)))
             self._join(state, type_url, self._answers.offered(type_url, by_type[type_url] - state.told.keys()))
+            if type_url == wire.ENDPOINTS:
+                by_type[type_url] |= self._endpoints_due
             responses += self._respond(type_url, state, sorted(by_type[type_url] & state.told.keys()))
+        self._endpoints_due.clear()
         return responses
 
     def close(self) -> None:
@@ -198,6 +206,8 @@ class Session:
             match ACTIONS[_told(state.told[name]), _says(answer, state.told[name])]:
                 case Action.SEND:
                     assert isinstance(answer, Served)
+                    if type_url == wire.CLUSTER and state.told[name]:
+                        self._tell_endpoints_again(name)
                     state.told[name] = answer.version
                     resources.append(answer)
                 case Action.REMOVE:
@@ -214,6 +224,12 @@ class Session:
         if len(self._sent) > _REMEMBERED_NONCES:
             self._sent.popitem(last=False)
         return [wire.response(type_url, nonce, resources, removed)]
+
+    def _tell_endpoints_again(self, cluster: str) -> None:
+        endpoints = self._types.get(wire.ENDPOINTS)
+        if endpoints is not None and endpoints.told.get(cluster):
+            endpoints.told[cluster] = None
+            self._endpoints_due.add(cluster)
 
     def _forget(self, state: _Type, type_url: str, *, kept: set[str]) -> list[str]:
         """End the subscriptions of which there are too many; a name is not sent and removed in one response."""
