@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from isthmus.lab import environment, pki, preflight, processes
-from isthmus.lab.config import LabDir, LabError, Record
+from isthmus.lab.config import RECORDED, LabDir, LabError, Record
 from isthmus.lab.topology import Cluster, clusters
 
 Say = Callable[[str], None]
@@ -32,26 +32,59 @@ def up(lab: LabDir, names: tuple[str, ...], say: Say) -> Record:
     members = _plan(lab, names)
     if problems := preflight.problems(lab.path, names):
         raise LabError("\n".join(problems))
+    former: Record | None = None
+    try:
+        with _explained(lab), lab.locked():
+            former = lab.read_record()
+            runs = former is not None and processes.alive(former.pid, former.started)
+            record = former if former is not None and runs else _start(lab, members, former, say)
+        if runs:
+            _check_same(lab, record, names)
+            say(f"The lab in {lab.path} runs already.")
+        asyncio.run(_wait_until_ready(lab, record, members, say))
+    except KeyboardInterrupt:
+        _undo(lab, former)
+        raise LabError(f"Interrupted: what this command started in {lab.path} has ended.") from None
+    return record
+
+
+def _check_same(lab: LabDir, record: Record, names: tuple[str, ...]) -> None:
+    if record.clusters != list(names):
+        raise LabError(
+            f"A lab with {', '.join(record.clusters)} runs in {lab.path} already: `isthmus lab down` ends it, "
+            "or choose another --dir for a second one."
+        )
+
+
+def _undo(lab: LabDir, former: Record | None) -> None:
+    """End what an interrupted `up` began. A new lab leaves nothing, one that was there before keeps its files."""
     with lab.locked():
         record = lab.read_record()
-        if record is not None and processes.alive(record.pid, record.started):
-            if record.clusters != list(names):
-                raise LabError(
-                    f"A lab with {', '.join(record.clusters)} runs in {lab.path} already: `isthmus lab down` ends it, "
-                    "or choose another --dir for a second one."
-                )
-            say(f"The lab in {lab.path} runs already.")
-        else:
-            record = _start(lab, members, record, say)
-    asyncio.run(_wait_until_ready(lab, record, members, say))
-    return record
+        if record is None or record == former:
+            return
+        if processes.alive(record.pid, record.started):
+            _end(record.pid)
+        if former is None:
+            shutil.rmtree(lab.path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _explained(lab: LabDir) -> Iterator[None]:
+    """Trouble with the lab's folder as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or lab.path
+        raise LabError(
+            f"The lab cannot use {where}: {error.strerror}. Choose another --dir, or make room there."
+        ) from None
 
 
 def down(lab: LabDir) -> bool:
     """End everything a lab runs and remove its files. False when there was nothing to do."""
     if not lab.path.exists():
         return False
-    with lab.locked():
+    with _explained(lab), lab.locked():
         record = lab.read_record() if (lab.path / "lab.json").exists() else None
         if record is None and any(lab.path.iterdir()):
             raise LabError(f"{lab.path} holds files but no lab: nothing was touched. Remove it by hand if it is yours.")
@@ -78,25 +111,40 @@ def _plan(lab: LabDir, names: tuple[str, ...]) -> tuple[Cluster, ...]:
 
 def _start(lab: LabDir, members: tuple[Cluster, ...], former: Record | None, say: Say) -> Record:
     """Start a lab from what is on disk: a lab that died keeps its ports, certificates and objects."""
+    if former is None and (strangers := lab.strangers()):
+        raise LabError(
+            f"{lab.path} holds files that are no lab's, such as {strangers[0]}, and `lab down` would remove them: "
+            "choose another --dir."
+        )
     known = former.ports if former is not None else {}
     lab.write_record(Record(clusters=[cluster.name for cluster in members], ports=known))
     environment.fill_bin(lab)
     sockets = {cluster.name: _listen(known.get(cluster.name, 0)) for cluster in members}
     ports = {name: int(sock.getsockname()[1]) for name, sock in sockets.items()}
+    for name, port in known.items():
+        if name in ports and ports[name] != port:
+            say(
+                f"{name}: port {port} is taken by another program; its API server is at port {ports[name]} from now on."
+            )
     _write_credentials(lab, members, ports)
     lab.clear_health()
+    told, tell = os.pipe()
     try:
-        pid = _launch(lab, members, [sockets[cluster.name] for cluster in members])
+        holder, pid = _launch(lab, members, [sockets[cluster.name] for cluster in members], told)
+        record = Record(
+            clusters=[cluster.name for cluster in members],
+            ports=ports,
+            pid=pid,
+            started=processes.start_time(pid),
+        )
+        lab.write_record(record)
+        os.write(tell, RECORDED)
+        holder.returncode = 0  # it outlives this command: nobody is to wait for it
     finally:
+        os.close(told)
+        os.close(tell)
         for sock in sockets.values():
             sock.close()
-    record = Record(
-        clusters=[cluster.name for cluster in members],
-        ports=ports,
-        pid=pid,
-        started=processes.start_time(pid),
-    )
-    lab.write_record(record)
     return record
 
 
@@ -124,33 +172,46 @@ def _write_credentials(lab: LabDir, members: tuple[Cluster, ...], ports: dict[st
     pki.kubeconfig(lab.kubeconfig, outside)
 
 
-def _launch(lab: LabDir, members: tuple[Cluster, ...], sockets: list[socket.socket]) -> int:
-    """Start the daemon in namespaces of its own, detached from this terminal; returns its pid out here."""
+def _launch(
+    lab: LabDir, members: tuple[Cluster, ...], sockets: list[socket.socket], told: int
+) -> tuple["subprocess.Popen[bytes]", int]:
+    """Start the daemon in namespaces of its own, detached from this terminal; its holder and its pid out here.
+
+    It ends by itself unless it reads from `told` that it is on record: whoever starts it may be killed at any moment.
+    """
     fds = [sock.fileno() for sock in sockets]
     command = ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
     command += [sys.executable, "-m", "isthmus.lab.daemon", "--dir", str(lab.path)]
     command += ["--clusters", ",".join(cluster.name for cluster in members)]
-    command += ["--listen-fds", ",".join(map(str, fds))]
+    command += ["--listen-fds", ",".join(map(str, fds)), "--told-fd", str(told)]
     with lab.daemon_log.open("wb") as output:
         holder = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            pass_fds=fds,
+            pass_fds=[*fds, told],
             start_new_session=True,
             cwd="/",
         )
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and holder.poll() is None:
-        if (pid := processes.only_child(holder.pid)) and lab.read_health():
-            holder.returncode = 0
-            return pid
-        time.sleep(POLL_SECONDS)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and holder.poll() is None:
+            if (pid := processes.only_child(holder.pid)) and lab.read_health():
+                return holder, pid
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        _give_up(holder)
+        raise
+    _give_up(holder)
+    raise LabError(f"The lab's daemon did not start; the end of {lab.daemon_log} says:\n{tail(lab.daemon_log)}")
+
+
+def _give_up(holder: "subprocess.Popen[bytes]") -> None:
+    """The kernel kills what is in the namespaces when their holder is gone."""
     if holder.poll() is None:
         holder.kill()
         holder.wait(END_SECONDS)
-    raise LabError(f"The lab's daemon did not start; the end of {lab.daemon_log} says:\n{tail(lab.daemon_log)}")
 
 
 def _end(pid: int) -> bool:
