@@ -57,6 +57,7 @@ def server_context(*, alpn: tuple[str, ...] = ()) -> Any:
         require_client_certificate=wire.boolean(True),
         common_tls_context=_common(names.TRUST_INBOUND_SECRET, alpn=alpn),
         disable_stateless_session_resumption=True,
+        disable_stateful_session_resumption=True,
     )
     return _socket(context)
 
