@@ -103,6 +103,12 @@ class Pod:
         fresh.write_text(json.dumps(bootstrap.workload_secret(*certificate)))
         fresh.rename(self.certificates / bootstrap.WORKLOAD_FILE)
 
+    def trust(self, roots: str) -> None:
+        """Write the roots that vouch for the control plane as the proxy agent does."""
+        fresh = self.certificates / "roots.new"
+        fresh.write_text(json.dumps(bootstrap.roots_secret(roots)))
+        fresh.rename(self.certificates / bootstrap.ROOTS_FILE)
+
     @property
     def certificates(self) -> Path:
         """Envoy watches this directory: nothing else may be written here."""
@@ -122,6 +128,19 @@ class Mesh:
     pods: list[Pod] = field(default_factory=list)
     _network: str = field(default_factory=lambda: f"127.{random.randrange(64, 250)}.{random.randrange(1, 250)}")
     _last: int = 1
+    _server: Any = None
+
+    async def serve(self, authority: Authority) -> None:
+        """Start the destination service, with a certificate that `authority` signs, where it was before."""
+        certificate, key = authority.issue(self.authority.identity("destination"))
+        self._server = grpc.aio.server()
+        self._server.add_generic_rpc_handlers((self.ads,))
+        credentials = grpc.ssl_server_credentials([(key.encode(), certificate.encode())])
+        self.ads_port = self._server.add_secure_port(f"127.0.0.1:{self.ads_port}", credentials)
+        await self._server.start()
+
+    async def stop_serving(self) -> None:
+        await self._server.stop(None)
 
     def new_address(self) -> str:
         self._last += 1
@@ -231,8 +250,7 @@ class Mesh:
         pod.admin = (pod.directory / "admin").read_text()
 
     def _bootstrap(self, pod: Pod) -> dict[str, Any]:
-        anchors = pod.directory / "anchors.pem"
-        anchors.write_text(self.authority.pem)
+        pod.trust(self.authority.pem)
         config = bootstrap.bootstrap(
             node_id=pod.name,
             cluster_domain="cluster.local",
@@ -240,7 +258,6 @@ class Mesh:
             destination_port=self.ads_port,
             destination_spiffe_id=self.authority.identity("destination").spiffe_id,
             trust_domain=self.authority.trust_domain,
-            trust_anchors_file=str(anchors),
             certificate_dir=str(pod.certificates),
             admin_port=0,
         )
@@ -284,22 +301,16 @@ def _place(listener: Any, *, pod: Pod, vips: tuple[str, ...]) -> None:
 async def mesh(directory: Path) -> AsyncIterator[Mesh]:
     """A control plane and no pods; everything ends with the context."""
     authority = Authority("west.test")
-    certificate, key = authority.issue(authority.identity("destination"))
-    ads = Ads()
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((ads,))
-    credentials = grpc.ssl_server_credentials([(key.encode(), certificate.encode())])
-    port = server.add_secure_port("127.0.0.1:0", credentials)
-    await server.start()
-    running = Mesh(directory=directory, ads=ads, ads_port=port, authority=authority)
+    running = Mesh(directory=directory, ads=Ads(), ads_port=0, authority=authority)
+    await running.serve(authority)
     running.trust(authority.bundle, name=names.TRUST_OUTBOUND_SECRET)
     running.trust(authority.bundle, name=names.TRUST_INBOUND_SECRET)
     try:
         yield running
-        assert not ads.refused
+        assert not running.ads.refused
     finally:
         for pod in running.pods:
             if pod.process is not None and pod.process.returncode is None:
                 pod.process.kill()
                 await pod.process.wait()
-        await server.stop(None)
+        await running.stop_serving()

@@ -117,7 +117,7 @@ def test_envoy_accepts_everything(role: Any, tmp_path: Path) -> None:
 
 def _bootstrap(directory: Path) -> dict[str, Any]:
     authority = Authority("west.test")
-    (directory / "anchors.pem").write_text(authority.pem)
+    (directory / bootstrap.ROOTS_FILE).write_text(json.dumps(bootstrap.roots_secret(authority.pem)))
     secret = bootstrap.workload_secret(*authority.issue(authority.identity("client")))
     (directory / bootstrap.WORKLOAD_FILE).write_text(json.dumps(secret))
     return bootstrap.bootstrap(
@@ -127,7 +127,6 @@ def _bootstrap(directory: Path) -> dict[str, Any]:
         destination_port=names.DESTINATION_PORT,
         destination_spiffe_id="spiffe://west.test/ns/linkerd/sa/linkerd-destination",
         trust_domain="west.test",
-        trust_anchors_file=str(directory / "anchors.pem"),
         certificate_dir=str(directory),
     )
 

@@ -22,6 +22,11 @@ WORKLOAD_FILE: Final = "workload.json"
 
 Envoy watches the whole directory: a log in there would make it read its secret for every line.
 """
+ROOTS_FILE: Final = "roots.json"
+"""File in the certificate directory with the roots that vouch for the destination service; replaced the same way."""
+_ROOTS_SECRET: Final = "roots"  # noqa: S105 - a name
+_RECONNECT: Final = {"base_interval": "0.2s", "max_interval": "2s"}
+"""The bounds of the random pause before a lost stream is opened again: Envoy's own grow to half a minute."""
 
 _TYPE: Final = "type.googleapis.com/envoy."
 _UNLIMITED: Final = 1 << 30
@@ -56,16 +61,14 @@ def bootstrap(
     destination_port: int,
     destination_spiffe_id: str,
     trust_domain: str,
-    trust_anchors_file: str,
     certificate_dir: str,
     admin_port: int = names.ENVOY_ADMIN_PORT,
 ) -> dict[str, Any]:
     """Envoy's bootstrap configuration.
 
-    `node_id` is `<pod>.<namespace>`. `certificate_dir` holds WORKLOAD_FILE, written by `workload_secret`;
-    `trust_anchors_file` holds the roots (PEM) that vouch for the destination service.
+    `node_id` is `<pod>.<namespace>`. `certificate_dir` holds WORKLOAD_FILE, written by `workload_secret`, and
+    ROOTS_FILE, written by `roots_secret`.
     """
-    workload = f"{certificate_dir}/{WORKLOAD_FILE}"
     return {
         "node": {
             "id": node_id,
@@ -78,7 +81,9 @@ def bootstrap(
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
+                "grpc_services": [
+                    {"envoy_grpc": {"cluster_name": XDS_CLUSTER, "retry_policy": {"retry_back_off": _RECONNECT}}}
+                ],
             },
             # Without listeners a proxy must not call itself ready, however long the destination service is away.
             "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
@@ -89,8 +94,7 @@ def bootstrap(
                     host=destination_host,
                     port=destination_port,
                     spiffe_id=destination_spiffe_id,
-                    trust_anchors_file=trust_anchors_file,
-                    workload=workload,
+                    certificate_dir=certificate_dir,
                 ),
                 _original_destination(PASSTHROUGH_CLUSTER),
                 _original_destination(APPLICATION_CLUSTER, use_downstream_protocol_config=_both_protocols()),
@@ -113,33 +117,27 @@ def workload_secret(certificate: str, private_key: str) -> dict[str, Any]:
 
     At debug level Envoy's `config` logger prints what it reads here: start Envoy with that logger at info.
     """
-    return {
-        "resources": [
-            {
-                "@type": _TYPE + "extensions.transport_sockets.tls.v3.Secret",
-                "name": names.WORKLOAD_CERTIFICATE_SECRET,
-                "tls_certificate": {
-                    "certificate_chain": {"inline_string": certificate},
-                    "private_key": {"inline_string": private_key},
-                },
-            }
-        ]
-    }
+    pair = {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": private_key}}
+    return _secret(names.WORKLOAD_CERTIFICATE_SECRET, tls_certificate=pair)
 
 
-def workload_source(certificate_dir: str) -> dict[str, Any]:
-    """Where the workload's certificate comes from, as an Envoy ConfigSource."""
-    return {
-        "path_config_source": {
-            "path": f"{certificate_dir}/{WORKLOAD_FILE}",
-            "watched_directory": {"path": certificate_dir},
-        },
-        "resource_api_version": "V3",
-    }
+def roots_secret(roots: str) -> dict[str, Any]:
+    """The content of ROOTS_FILE: a rotation of the roots reaches the connection to the destination service, too."""
+    return _secret(_ROOTS_SECRET, validation_context={"trusted_ca": {"inline_string": roots}})
 
 
-def _xds(*, host: str, port: int, spiffe_id: str, trust_anchors_file: str, workload: str) -> dict[str, Any]:
-    certificate_dir = workload.rpartition("/")[0]
+def _secret(name: str, **content: Any) -> dict[str, Any]:
+    kind = _TYPE + "extensions.transport_sockets.tls.v3.Secret"
+    return {"resources": [{"@type": kind, "name": name, **content}]}
+
+
+def _secret_source(name: str, directory: str, file: str) -> dict[str, Any]:
+    """An SDS secret that is read from a file, and again whenever another one is renamed into its directory."""
+    path = {"path": f"{directory}/{file}", "watched_directory": {"path": directory}}
+    return {"name": name, "sds_config": {"path_config_source": path, "resource_api_version": "V3"}}
+
+
+def _xds(*, host: str, port: int, spiffe_id: str, certificate_dir: str) -> dict[str, Any]:
     return {
         "name": XDS_CLUSTER,
         "type": "STRICT_DNS",
@@ -164,11 +162,15 @@ def _xds(*, host: str, port: int, spiffe_id: str, trust_anchors_file: str, workl
                     },
                     "alpn_protocols": ["h2"],
                     "tls_certificate_sds_secret_configs": [
-                        {"name": names.WORKLOAD_CERTIFICATE_SECRET, "sds_config": workload_source(certificate_dir)}
+                        _secret_source(names.WORKLOAD_CERTIFICATE_SECRET, certificate_dir, WORKLOAD_FILE)
                     ],
-                    "validation_context": {
-                        "trusted_ca": {"filename": trust_anchors_file},
-                        "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": spiffe_id}}],
+                    "combined_validation_context": {
+                        "default_validation_context": {
+                            "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": spiffe_id}}]
+                        },
+                        "validation_context_sds_secret_config": _secret_source(
+                            _ROOTS_SECRET, certificate_dir, ROOTS_FILE
+                        ),
                     },
                 },
             },

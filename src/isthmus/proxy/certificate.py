@@ -10,7 +10,7 @@ import time
 from typing import Any, Final
 
 from isthmus import names
-from isthmus.envoy.bootstrap import WORKLOAD_FILE, bootstrap, workload_secret
+from isthmus.envoy.bootstrap import ROOTS_FILE, WORKLOAD_FILE, bootstrap, roots_secret, workload_secret
 from isthmus.proxy import programs
 from isthmus.proxy.issued import Issued, refused
 from isthmus.proxy.settings import Settings
@@ -61,7 +61,7 @@ def obtain(settings: Settings, trust_anchors: str) -> Issued:
         issued = Issued(
             issued_at=time.time(), expires_at=_expiry(answer), trust_anchors=answer["trust_anchors"] or trust_anchors
         )
-        write(f"{directory}/{TRUST_ANCHORS_FILE}", issued.trust_anchors, mode=0o644)
+        write(f"{directory}/{ROOTS_FILE}", json.dumps(roots_secret(issued.trust_anchors)), mode=0o644)
         write(settings.bootstrap_file, json.dumps(envoy_configuration(settings)), mode=0o644)
         write(f"{directory}/{names.CERTIFICATE_FILE}", answer["certificate"], mode=0o644)
         write(f"{directory}/{WORKLOAD_FILE}", json.dumps(workload_secret(answer["certificate"], key)), mode=0o600)
@@ -81,7 +81,6 @@ def envoy_configuration(settings: Settings) -> dict[str, Any]:
         destination_port=settings.destination[1],
         destination_spiffe_id=settings.destination_spiffe_id,
         trust_domain=settings.trust_domain,
-        trust_anchors_file=f"{settings.identity_dir}/{TRUST_ANCHORS_FILE}",
         certificate_dir=settings.identity_dir,
         admin_port=settings.envoy_admin_port,
     )
