@@ -56,6 +56,21 @@ def test_down_never_removes_what_is_no_lab(tmp_path):
     assert (tmp_path / "precious").exists()
 
 
+def test_up_never_moves_into_a_folder_that_down_would_remove(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    done = invoke("up", "--dir", str(tmp_path))
+    assert done.exit_code == 1
+    assert "such as precious" in done.output
+    assert [entry.name for entry in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_folder_that_cannot_be_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = invoke("up", "--dir", str(tmp_path / "file" / "lab"))
+    assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
+    assert "Not a directory. Choose another --dir" in done.output
+
+
 def test_down_removes_what_a_lab_left_that_died(tmp_path):
     lab = LabDir(tmp_path / "lab")
     lab.path.mkdir()

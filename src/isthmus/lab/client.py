@@ -5,8 +5,8 @@ speaks: get, list, watch, create, update, patch, delete, and subresources.
 """
 
 import base64
+import os
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -138,10 +138,10 @@ def read_kubeconfig(path: Path, context: str = "") -> Access:
     tls = ssl.create_default_context(cadata=authority.decode() if authority else None)
     certificate, key = _material(user, "client-certificate"), _material(user, "client-key")
     if certificate and key:
-        with tempfile.NamedTemporaryFile(prefix="isthmus-", mode="wb") as pair:
+        with os.fdopen(os.memfd_create("credentials"), "wb") as pair:  # in memory: a key is never left in a file
             pair.write(certificate.rstrip() + b"\n" + key)
             pair.flush()
-            tls.load_cert_chain(pair.name)
+            tls.load_cert_chain(f"/proc/self/fd/{pair.fileno()}")
     return Access(server=cluster["server"].rstrip("/"), tls=tls, token=user.get("token", ""))
 
 

@@ -13,6 +13,8 @@ import msgspec
 from isthmus.lab.topology import Cluster, clusters
 
 DIR_VARIABLE: Final = "ISTHMUS_LAB_DIR"
+RECORDED: Final = b"recorded"
+"""What the daemon is told once `down` will find it."""
 
 
 class LabError(Exception):
@@ -79,8 +81,13 @@ class LabDir:
             return None
         except msgspec.DecodeError as error:
             raise LabError(
-                f"{self._record} is damaged ({error}): run `isthmus lab down`, then `lab up` again."
+                f"{self._record} is damaged ({error}): end the process `isthmus.lab.daemon --dir {self.path}` if there "
+                "is one, remove that folder, then `isthmus lab up` again."
             ) from None
+
+    def strangers(self) -> list[str]:
+        """What lies in a folder that no lab has been in."""
+        return sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith(f".{self._record.name}"))
 
     def write_record(self, record: Record) -> None:
         _replace(self._record, msgspec.json.encode(record))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from isthmus.lab import wan
-from isthmus.lab.config import Health, LabDir
+from isthmus.lab.config import RECORDED, Health, LabDir
 from isthmus.lab.topology import CLUSTER_DOMAIN, POD_NETWORK, SERVICE_NETWORK, Cluster
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class Daemon:
 
     lab: LabDir
     processes: list[Process]
+    told_fd: int
+    """Says that the lab is on record; its end says that nobody knows of it."""
     by_pid: dict[int, Process] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -74,6 +76,10 @@ class Daemon:
         for process in self.processes:
             self._start(process)
         self._tell()
+        if await asyncio.to_thread(os.read, self.told_fd, len(RECORDED)) != RECORDED:
+            log.error("whoever started this lab ended before it was on record: so does the lab")
+            return
+        os.close(self.told_fd)
         await stop.wait()
 
     def _start(self, process: Process) -> None:
@@ -152,6 +158,7 @@ def main() -> None:
     parser.add_argument("--dir", required=True, type=Path)
     parser.add_argument("--clusters", required=True, help="names, separated by commas")
     parser.add_argument("--listen-fds", required=True, help="one inherited socket per cluster, separated by commas")
+    parser.add_argument("--told-fd", required=True, type=int, help="where RECORDED is read once the lab is on record")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lab = LabDir(arguments.dir)
@@ -159,7 +166,8 @@ def main() -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], check=True, timeout=10)
     socket.sethostname("isthmus-lab")
     asyncio.run(wan.build(clusters))
-    daemon = Daemon(lab, processes(lab, clusters, [int(number) for number in arguments.listen_fds.split(",")]))
+    listen_fds = [int(number) for number in arguments.listen_fds.split(",")]
+    daemon = Daemon(lab, processes(lab, clusters, listen_fds), arguments.told_fd)
     asyncio.run(daemon.run())
 
 
