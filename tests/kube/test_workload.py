@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from isthmus.kube import pki, tls
-from isthmus.kube.workload import NotIssuedError, WorkloadCertificate
+from isthmus.kube.workload import Credentials, NotIssuedError, WorkloadCertificate
 
 ROOT = pki.make_root("root")
 SERVER = pki.make_server_certificate(ROOT, dns_names=["linkerd-identity.linkerd.svc.cluster.local"])
@@ -82,6 +82,12 @@ async def test_a_refusal_is_passed_on_in_words(identity, tmp_path):
     async with certificate_from(identity, tmp_path) as certificate:
         with pytest.raises(NotIssuedError, match=r"refused it \(403\): the token speaks for somebody else"):
             await certificate.request()
+
+
+def test_a_clock_far_ahead_does_not_make_it_ask_all_the_time():
+    now = datetime.now(UTC)
+    made = Credentials("", "", "", issued_at=now, expires_at=now - timedelta(days=1))
+    assert made.renew_at >= now + timedelta(seconds=1)
 
 
 async def test_it_tries_again_after_a_failure_and_renews_before_expiry(identity, tmp_path):

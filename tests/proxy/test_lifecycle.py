@@ -63,3 +63,8 @@ def test_retries_begin_fast_and_slow_down():
 
 def test_a_day_long_certificate_is_renewed_after_17_hours():
     assert life.renew_at(0, 24 * 3600) == pytest.approx(16.8 * 3600)
+
+
+@given(issued=st.floats(0, 2e9), life_time=st.floats(-1e9, 1.0))
+def test_a_clock_far_ahead_does_not_make_it_ask_all_the_time(issued, life_time):
+    assert life.renew_at(issued, issued + life_time) >= issued + 0.99

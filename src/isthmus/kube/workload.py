@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,8 @@ from isthmus.kube import pki, tls
 log: Final = logging.getLogger(__name__)
 
 RENEW_AT: Final = 0.7
+SHORTEST_LIFE: Final = timedelta(seconds=1)
+"""No certificate is renewed sooner, even one that is over already by the clock of this machine."""
 FIRST_RETRY: Final = 0.1
 LAST_RETRY: Final = 10.0
 REQUEST_SECONDS: Final = 10.0
@@ -38,7 +40,7 @@ class Credentials:
 
     @property
     def renew_at(self) -> datetime:
-        return self.issued_at + (self.expires_at - self.issued_at) * RENEW_AT
+        return self.issued_at + max((self.expires_at - self.issued_at) * RENEW_AT, SHORTEST_LIFE)
 
 
 class NotIssuedError(Exception):

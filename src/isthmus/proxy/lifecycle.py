@@ -65,6 +65,8 @@ TRANSITIONS: Final = {
 ENDED: Final = (STOPPED, FAILED)
 
 RENEW_AT: Final = 0.7
+SHORTEST_LIFE: Final = 1.0
+"""No certificate is renewed sooner, even one that is over already by the clock of this machine."""
 FIRST_RETRY: Final = 0.1
 LAST_RETRY: Final = 10.0
 
@@ -84,4 +86,4 @@ def retry_after(failures: int, spread: float) -> float:
 
 def renew_at(issued_at: float, expires_at: float) -> float:
     """When to ask for the next certificate."""
-    return issued_at + (expires_at - issued_at) * RENEW_AT
+    return issued_at + max((expires_at - issued_at) * RENEW_AT, SHORTEST_LIFE)
