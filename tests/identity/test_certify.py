@@ -194,6 +194,26 @@ async def serving_certificate(port: int, authorities) -> Any:
     return x509.load_der_x509_certificate(der).not_valid_after_utc
 
 
+async def test_an_issuer_that_is_not_valid_yet_is_used_when_it_is(authorities, tmp_path):
+    for name, content in authorities.files.items():
+        (tmp_path / name).write_text(content)
+    behind, looked = timedelta(days=1), asyncio.Event()
+
+    def clock():
+        looked.set()
+        return wall_clock() - behind
+
+    authority = Authority(trust_domain=TRUST_DOMAIN, cluster_domain="cluster.local", clock=clock)
+    usable = asyncio.Event()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        task = group.create_task(process.follow(authority, usable, issuer=tmp_path, roots=tmp_path, every=0.01))
+        await looked.wait()
+        assert not usable.is_set()
+        behind = timedelta(0)
+        await usable.wait()
+        task.cancel()
+
+
 async def test_files_that_change_are_adopted(api, authorities, other_authorities, tmp_path):
     for name, content in authorities.files.items():
         (tmp_path / name).write_text(content)

@@ -74,17 +74,31 @@ async def _run(flags: argparse.Namespace) -> None:
 async def follow(
     authority: Authority, usable: asyncio.Event, *, issuer: Path, roots: Path, every: float = files.CHECK_SECONDS
 ) -> None:
-    """Adopt the mounted issuer and roots, now and whenever they change."""
+    """Adopt the mounted issuer and roots, now and whenever they change; what is not valid yet is so some time later."""
     watched = (issuer / "tls.crt", issuer / "tls.key", roots / names.TRUST_ROOTS_KEY)
-    async for contents in files.changes(*watched, every=every):
-        try:
-            authority.adopt(contents)
-        except pki.CertificateError as error:
-            kept = "; the previous issuer stays in use" if authority.ready else ""
-            log.error("the issuer cannot be used: %s%s", error, kept)
-        else:
-            log.info("using the issuer", extra={"expires_at": authority.issuer.not_after.isoformat()})
-            usable.set()
+    adopted: files.Contents | None = None
+    problem = ""
+    while True:
+        contents = files.read(*watched)
+        if contents != adopted:
+            before, problem = problem, _adopt(authority, contents)
+            if not problem:
+                adopted = contents
+                log.info("using the issuer", extra={"expires_at": authority.issuer.not_after.isoformat()})
+                usable.set()
+            elif problem != before:
+                kept = "; the previous issuer stays in use" if authority.ready else ""
+                log.error("the issuer cannot be used: %s%s", problem, kept)
+        await asyncio.sleep(every)
+
+
+def _adopt(authority: Authority, contents: files.Contents) -> str:
+    """Why the authority cannot use what the files hold, "" if it can."""
+    try:
+        authority.adopt(contents)
+    except pki.CertificateError as error:
+        return str(error)
+    return ""
 
 
 async def renew(authority: Authority) -> None:
