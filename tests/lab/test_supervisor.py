@@ -124,8 +124,8 @@ def test_missing_programs_are_listed_with_their_packages(tmp_path, monkeypatch):
 
 def test_the_shell_gets_the_labs_kubectl_first_and_only_once(tmp_path):
     lab = LabDir(tmp_path / "it's")
-    exports = environment.exports(lab, {"PATH": f"/usr/bin:{lab.bin}"})
-    assert exports["PATH"] == f"{lab.bin}:/usr/bin"
+    exports = environment.exports(lab, environment.exports(lab, {"PATH": f"/usr/bin:{lab.bin}"}))
+    assert exports["PATH"] == f"{lab.bin}:/usr/bin:{environment.installation()}"
     lines = environment.export_lines(exports)
     shown = subprocess.run(["sh", "-c", f'{lines}echo "$KUBECONFIG"'], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == str(lab.kubeconfig)

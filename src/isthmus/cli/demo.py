@@ -4,13 +4,12 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from isthmus.cli.options import fail
+from isthmus.cli.options import fail, program
 from isthmus.cli.steps import StepFailed, Steps
 
 EAST: Final = "cluster-east"
@@ -30,16 +29,27 @@ Examples:
 @click.option("--down", is_flag=True, help="Take the clusters down when the demo is over")
 def demo(directory: str | None, down: bool) -> None:
     """Two clusters with their own roots of trust, linked, and the first request between them."""
-    lab = [sys.executable, "-m", "isthmus.cli.main", "lab"]
+    lab = [program(), "lab"]
     where = ["--dir", directory] if directory else []
     steps = Steps({**os.environ, "PYTHONUNBUFFERED": "1"}, click.echo)
     try:
-        steps.run("Two Kubernetes clusters on this machine", [shlex.join([*lab, "up", *where])])
+        steps.run(
+            "Two Kubernetes clusters on this machine",
+            [shlex.join([*lab, "up", *where])],
+            lambda _: f"{EAST} and {WEST} are ready",
+        )
+    except StepFailed as failure:
+        fail(str(failure))
+    try:
         steps.environment = _environment([*lab, "env", *where])
         response = _tutorial(steps)
     except StepFailed as failure:
-        fail(str(failure), "The clusters are left as they are: `isthmus lab status` tells about them.")
+        fail(
+            str(failure),
+            f"The clusters are left as they are: `{shlex.join([*lab, 'status', *where])}` tells about them.",
+        )
     _tell(steps, response)
+    _suggest(shlex.join(lab), shlex.join(where))
     if down:
         steps.run("The clusters go down", [shlex.join([*lab, "down", *where])])
 
@@ -82,8 +92,8 @@ def _tutorial(steps: Steps) -> dict[str, Any]:
     steps.run(
         "The backend in east, exported; the frontend in west",
         [
-            f"kubectl --context {EAST} apply -f {EXAMPLES / 'backend.yaml'}",
-            f"kubectl --context {WEST} apply -f {EXAMPLES / 'frontend.yaml'}",
+            shlex.join(["kubectl", "--context", EAST, "apply", "-f", str(EXAMPLES / "backend.yaml")]),
+            shlex.join(["kubectl", "--context", WEST, "apply", "-f", str(EXAMPLES / "frontend.yaml")]),
         ],
     )
     steps.run(
@@ -132,9 +142,12 @@ def _tell(steps: Steps, response: dict[str, Any]) -> None:
     for title, seconds in steps.times:
         click.echo(f"  {seconds:6.1f} s  {title}")
     click.echo(f"  {sum(seconds for _, seconds in steps.times):6.1f} s  in all")
+
+
+def _suggest(lab: str, where: str) -> None:
     click.echo("\nTry next")
-    click.echo('  eval "$(.venv/bin/isthmus lab env)"')
+    click.echo(f'  eval "$({lab} env{where and " " + where})"')
     click.echo("  linkerd --context cluster-west multicluster gateways")
     click.echo("  kubectl --context cluster-east scale deploy/backend --replicas 0")
     click.echo("  kubectl --context cluster-west get link,svc,endpointslices -A")
-    click.echo("  .venv/bin/isthmus lab down")
+    click.echo(f"  {lab} down{where and ' ' + where}")

@@ -1,12 +1,15 @@
 """`isthmus lab`: Kubernetes-shaped clusters on this machine, without containers."""
 
 import os
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
+
+from isthmus.cli.options import program as installed
 
 if TYPE_CHECKING:
     from isthmus.lab.config import LabDir
@@ -76,8 +79,8 @@ def up(clusters: str, directory: Path | None) -> None:
         supervisor.up(place, names, click.echo)
     except LabError as error:
         _fail(error)
-    flag = f" --dir {directory}" if directory else ""
-    click.echo(f'Ready in {time.monotonic() - began:.1f} s. Next: eval "$(isthmus lab env{flag})"')
+    following = shlex.join([installed(), "lab", "env", *(["--dir", str(directory)] if directory else [])])
+    click.echo(f'Ready in {time.monotonic() - began:.1f} s. Next: eval "$({following})"')
 
 
 @lab.command(epilog="\b\nExamples:\n  isthmus lab down\n  isthmus lab down --dir /tmp/three\n")

@@ -1,8 +1,12 @@
 """The flags that every command shares, and how a failure is told."""
 
 import functools
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
@@ -72,6 +76,16 @@ def cluster_options(command: Command) -> Command:
         return command(*args, cluster=cluster, **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+def program() -> str:
+    """What to type in this directory to run this installation's `isthmus`."""
+    installed = Path(sys.executable).parent / "isthmus"
+    found = shutil.which("isthmus")
+    if found and Path(found).resolve() == installed.resolve():
+        return "isthmus"
+    relative = os.path.relpath(installed)
+    return str(installed) if relative.startswith(os.pardir) else relative
 
 
 def fail(problem: str, hint: str = "") -> NoReturn:

@@ -25,12 +25,13 @@ Examples:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Output format")
 def version(*, cluster: Cluster, client_only: bool, short: bool, output: str) -> None:
     """Print the versions of the CLI and of the control plane."""
-    versions = {"client": names.VERSION} if client_only else {"client": names.VERSION, "server": _server(cluster)}
     if output == "json":
-        click.echo(json.dumps(versions))
+        click.echo(json.dumps({"client": names.VERSION} | ({} if client_only else {"server": _server(cluster)})))
         return
-    for side, number in versions.items():
-        click.echo(number if short else f"{side.capitalize()} version: {number}")
+    click.echo(names.VERSION if short else f"Client version: {names.VERSION}")
+    if not client_only:
+        number = _server(cluster)
+        click.echo(number if short else f"Server version: {number}")
 
 
 def _server(cluster: Cluster) -> str:

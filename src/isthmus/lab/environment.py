@@ -1,4 +1,4 @@
-"""The shell's view of a lab: KUBECONFIG, and a bin directory with kubectl, linkerd and isthmus."""
+"""The shell's view of a lab: KUBECONFIG, a bin directory with kubectl and linkerd, and this installation's isthmus."""
 
 import contextlib
 import os
@@ -19,8 +19,14 @@ KUBECTL_FLOOR: Final = (1, 31)
 
 def exports(lab: LabDir, environment: Mapping[str, str]) -> dict[str, str]:
     """Variables that make a shell talk to this lab."""
-    rest = [part for part in environment.get("PATH", "").split(os.pathsep) if part and Path(part) != lab.bin]
-    return {"KUBECONFIG": str(lab.kubeconfig), "PATH": os.pathsep.join([str(lab.bin), *rest])}
+    own = (lab.bin, installation())
+    rest = [part for part in environment.get("PATH", "").split(os.pathsep) if part and Path(part) not in own]
+    return {"KUBECONFIG": str(lab.kubeconfig), "PATH": os.pathsep.join([str(lab.bin), *rest, str(installation())])}
+
+
+def installation() -> Path:
+    """Where this installation's programs are. Last on the PATH: `isthmus` is still found there after `lab down`."""
+    return Path(sys.executable).parent
 
 
 def export_lines(variables: Mapping[str, str]) -> str:
@@ -33,10 +39,9 @@ def fill_bin(lab: LabDir) -> None:
     lab.bin.mkdir(parents=True, exist_ok=True)
     _link(lab.bin / "kubectl", find_kubectl(os.environ, without=(lab.bin,)))
     for name in ("linkerd", "isthmus"):
-        program = Path(sys.executable).parent / name
-        if not program.exists():
-            raise LabError(f"{program} is missing: install the package again (`pip install isthmus`).")
-        _link(lab.bin / name, program)
+        if not (installation() / name).exists():
+            raise LabError(f"{installation() / name} is missing: install the package again (`pip install isthmus`).")
+    _link(lab.bin / "linkerd", installation() / "linkerd")
 
 
 def find_kubectl(environment: Mapping[str, str], *, without: Sequence[Path] = ()) -> Path:
@@ -44,7 +49,7 @@ def find_kubectl(environment: Mapping[str, str], *, without: Sequence[Path] = ()
 
     `without` are directories whose kubectl is a link of ours: to look there would be to look into a mirror.
     """
-    bundled = Path(sys.executable).parent / "kubectl"
+    bundled = installation() / "kubectl"
     avoided = {*without, bundled.parent}
     parts = environment.get("PATH", os.defpath).split(os.pathsep)
     path = os.pathsep.join(part for part in parts if part and Path(part) not in avoided)
