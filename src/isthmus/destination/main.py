@@ -4,11 +4,11 @@ import argparse
 import asyncio
 import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from isthmus import names
-from isthmus.destination import diagnostics, server
+from isthmus.destination import diagnostics, render, server
 from isthmus.destination.observe import Observer
 from isthmus.destination.remote import Remotes
 from isthmus.destination.world import World
@@ -100,8 +100,9 @@ class Destination:
             address=self._flags.admin,
             pages={"/endpoints": lambda query: diagnostics.endpoints(self._state, query)},
         ):
+            roots = follow_roots(self._flags.trust_anchors_file, self._state, self._world.touched)
             await until_terminated(
-                self._observer.run(), self._remotes.run(), self._certificate.run(), self._roots(), self._serve()
+                self._observer.run(), self._remotes.run(), self._certificate.run(), roots, self._serve()
             )
 
     async def _serve(self) -> None:
@@ -121,16 +122,6 @@ class Destination:
         assert current is not None
         return server.Shown(current.chain_pem, current.key_pem, self._state.roots())
 
-    async def _roots(self) -> None:
-        """Follow the mounted trust roots: a rotation reaches every proxy without touching a pod."""
-        path: Path = self._flags.trust_anchors_file
-        async for contents in files.changes(path):
-            if roots := contents.get(path.name):
-                self._state.set_roots(roots)
-                self._world.touched()
-            else:
-                log.warning("the trust roots %s are gone; keeping those known", path)
-
     def _ready(self) -> str | None:
         waiting = self._observer.waiting_for()
         if waiting:
@@ -138,3 +129,19 @@ class Destination:
         if not self._certificate.valid:
             return "waiting for a certificate from the identity service"
         return None if self._serving else "about to serve"
+
+
+async def follow_roots(
+    path: Path, state: State, touched: Callable[[], None], *, every: float = files.CHECK_SECONDS
+) -> None:
+    """Follow the mounted trust roots: a rotation reaches every proxy without touching a pod.
+
+    Roots that cannot be read do not: every proxy would stop trusting every other one at once.
+    """
+    async for contents in files.changes(path, every=every):
+        roots = contents.get(path.name, "")
+        if render.usable_roots(roots) is None:
+            log.error("the trust roots in %s hold no certificate that can be read; keeping those known", path)
+            continue
+        state.set_roots(roots)
+        touched()
