@@ -10,12 +10,15 @@ WAITING = {"waiting": {"reason": "ContainerCreating"}}
 
 
 def pod(policy="Always", *, phase="Running", **states):
-    reports = [{"name": name, "state": state, "restartCount": 2} for name, state in states.items()]
+    reports = [
+        {"name": name, "state": state, "restartCount": 2} | ({} if state is WAITING else {"containerID": "isthmus://1"})
+        for name, state in states.items()
+    ]
     return {"spec": {"restartPolicy": policy}, "status": {"phase": phase, "containerStatuses": reports}}
 
 
-def test_what_ran_has_been_restarted_once_more_and_what_had_ended_has_not():
-    assert history.restart_counts(pod(app=RUNNING, init=DONE)) == {"app": 3, "init": 2}
+def test_what_had_started_is_restarted_once_more_and_what_waited_is_not():
+    assert history.restart_counts(pod(app=RUNNING, crashed=DONE, late=WAITING)) == {"app": 3, "crashed": 3, "late": 2}
 
 
 def test_a_pod_that_may_run_only_once_is_not_started_again():

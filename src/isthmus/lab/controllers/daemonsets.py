@@ -29,7 +29,9 @@ class DaemonSets:
         nodes = [node["metadata"]["name"] for node in self._caches[NODES] if _fits(found, node)]
         if not objects.deleting(found):
             watch = self._caches[PODS]
-            await pods.delete(self._client, watch, unwanted(found, owned, nodes, revision))
+            await pods.delete(
+                self._client, watch, unwanted(found, owned, nodes, revision), owner=found, recorder=self._recorder
+            )
             taken = {pod["spec"].get("nodeName") for pod in self._caches.owned(PODS, objects.uid(found))}
             made = [_pod(found, node, revision) for node in nodes if node not in taken]
             await pods.create(self._client, watch, made, owner=found, recorder=self._recorder)

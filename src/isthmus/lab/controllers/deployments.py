@@ -8,6 +8,7 @@ from isthmus.lab.controllers import objects, rollouts
 from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.deployment_status import status_of
 from isthmus.lab.controllers.workloads import own, write_status
+from isthmus.lab.node.events import Recorder
 from isthmus.lab.watch import Key
 
 KIND: Final = "Deployment"
@@ -19,9 +20,10 @@ HISTORY: Final = 10
 
 
 class Deployments:
-    def __init__(self, client: Client, caches: Caches) -> None:
+    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
         self._client = client
         self._caches = caches
+        self._recorder = recorder
 
     async def reconcile(self, key: Key) -> float | None:
         deployment = self._caches[DEPLOYMENTS].objects.get(key)
@@ -69,6 +71,7 @@ class Deployments:
 
     async def _resize(self, deployment: Object, newest: Object, *, paused: bool) -> None:
         owned = self._caches.owned(REPLICA_SETS, objects.uid(deployment))
+        sizes = {item["metadata"]["name"]: size_of(item).desired for item in owned}
         old = [size_of(item) for item in by_age(owned) if objects.uid(item) != objects.uid(newest)]
         spec = deployment["spec"]
         bounds = rollouts.limits(spec)
@@ -85,6 +88,12 @@ class Deployments:
             }
             answer = await self._client.patch(REPLICA_SETS, name, change, deployment["metadata"]["namespace"])
             self._caches[REPLICA_SETS].observe(answer)
+            self._tell(deployment, name, sizes[name], replicas)
+
+    def _tell(self, deployment: Object, replica_set: str, before: int, after: int) -> None:
+        if before != after:
+            text = f"Scaled {'up' if after > before else 'down'} replica set {replica_set} from {before} to {after}"
+            self._recorder.record(deployment, "ScalingReplicaSet", text, component="deployment-controller")
 
     async def _forget(self, deployment: Object, newest: Object) -> None:
         """Delete the oldest empty ReplicaSets beyond the history to be kept."""

@@ -31,7 +31,7 @@ class Jobs:
         watch = self._caches[PODS]
         active = [pod for pod in owned if objects.pod_active(pod)]
         if status.get("conditions"):
-            await pods.delete(self._client, watch, active)
+            await pods.delete(self._client, watch, active, owner=job, recorder=self._recorder)
         elif not job["spec"].get("suspend"):
             missing = parallelism(job, status["succeeded"]) - len(active)
             made = [_pod(job) for _ in range(missing)]

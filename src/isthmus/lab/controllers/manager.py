@@ -35,6 +35,7 @@ async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_ci
     caches = Caches(client)
     inventory = Inventory(client)
     recorder = Recorder(client, node_name)
+    deployments = Deployments(client, caches, recorder)
     reconcilers: list[Runnable] = [
         GarbageCollector(client, inventory).reconciler,
         NamespaceEmptier(client, caches, inventory).reconciler,
@@ -46,7 +47,7 @@ async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_ci
         _workload(caches, api.STATEFUL_SETS, "StatefulSet", api.PODS, StatefulSets(client, caches, recorder).reconcile),
         _workload(caches, api.JOBS, "Job", api.PODS, Jobs(client, caches, recorder).reconcile),
         _daemon_sets(client, caches, recorder),
-        _workload(caches, api.DEPLOYMENTS, "Deployment", api.REPLICA_SETS, Deployments(client, caches).reconcile),
+        _workload(caches, api.DEPLOYMENTS, "Deployment", api.REPLICA_SETS, deployments.reconcile),
     ]
     async with asyncio.TaskGroup() as group:
         group.create_task(caches.run())

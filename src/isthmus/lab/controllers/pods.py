@@ -66,20 +66,22 @@ def least_useful(pods: Iterable[Object]) -> list[Object]:
 async def create(client: Client, watch: Watch, pods: Iterable[Object], *, owner: Object, recorder: Recorder) -> None:
     """Create pods, a few at a time; each is in the cache when this returns. Their owner's events tell of refusals."""
     limit = asyncio.Semaphore(AT_ONCE)
-    component = f"{str(owner.get('kind', 'workload')).lower()}-controller"
+    component = _controller(owner)
 
     async def one(pod: Object) -> None:
         async with limit:
             try:
-                watch.observe(await client.create(PODS, pod))
+                made = await client.create(PODS, pod)
             except ApiError as error:
                 recorder.record(owner, FAILED, f"Error creating: {error}", warning=True, component=component)
                 raise
+        watch.observe(made)
+        recorder.record(owner, "SuccessfulCreate", f"Created pod: {made['metadata']['name']}", component=component)
 
     await _all(one(pod) for pod in pods)
 
 
-async def delete(client: Client, watch: Watch, pods: Iterable[Object]) -> None:
+async def delete(client: Client, watch: Watch, pods: Iterable[Object], *, owner: Object, recorder: Recorder) -> None:
     """Ask for the end of pods, a few at a time; each shows as ending in the cache when this returns."""
     limit = asyncio.Semaphore(AT_ONCE)
 
@@ -92,8 +94,14 @@ async def delete(client: Client, watch: Watch, pods: Iterable[Object]) -> None:
                 return
         if answer.get("kind") == "Pod" and objects.deleting(answer):
             watch.observe(answer)
+        text = f"Deleted pod: {metadata['name']}"
+        recorder.record(owner, "SuccessfulDelete", text, component=_controller(owner))
 
     await _all(one(pod) for pod in pods)
+
+
+def _controller(owner: Object) -> str:
+    return f"{str(owner.get('kind', 'workload')).lower()}-controller"
 
 
 async def _all(work: Iterable[Any]) -> None:

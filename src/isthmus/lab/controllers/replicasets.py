@@ -43,7 +43,8 @@ class ReplicaSets:
             made = [_pod(replica_set) for _ in range(missing)]
             await pods.create(self._client, watch, made, owner=replica_set, recorder=self._recorder)
         elif missing < 0:
-            await pods.delete(self._client, watch, pods.least_useful(active)[:-missing])
+            surplus = pods.least_useful(active)[:-missing]
+            await pods.delete(self._client, watch, surplus, owner=replica_set, recorder=self._recorder)
 
     async def _report(self, replica_set: Object, failure: ApiError | None) -> float | None:
         spec = replica_set["spec"]

@@ -42,7 +42,7 @@ class StatefulSets:
             step = next_step(found, owned, revision)
             made = [new_pod(found, ordinal, revision) for ordinal in step.create]
             await pods.create(self._client, watch, made, owner=found, recorder=self._recorder)
-            await pods.delete(self._client, watch, step.delete)
+            await pods.delete(self._client, watch, step.delete, owner=found, recorder=self._recorder)
         return await self._report(found, revision)
 
     async def _report(self, found: Object, revision: str) -> float | None:

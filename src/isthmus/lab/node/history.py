@@ -20,16 +20,18 @@ def finished(pod: Object) -> bool:
 
 def spent(pod: Object) -> bool:
     """Whether its containers have run the one time they may: what they did since is lost with the node process."""
-    return pod["spec"].get("restartPolicy") == "Never" and any("running" in state for state in states(pod).values())
+    mains = (pod.get("status") or {}).get("containerStatuses") or ()
+    return pod["spec"].get("restartPolicy") == "Never" and any(map(_started, mains))
 
 
 def restart_counts(pod: Object) -> dict[str, int]:
     """How often each container has been restarted, once those that ran have been started again."""
     again = not spent(pod)
-    return {
-        one["name"]: int(one.get("restartCount") or 0) + (again and "running" in (one.get("state") or {}))
-        for one in _reports(pod)
-    }
+    return {one["name"]: int(one.get("restartCount") or 0) + (again and _started(one)) for one in _reports(pod)}
+
+
+def _started(report: Object) -> bool:
+    return bool(report.get("containerID"))
 
 
 def _reports(pod: Object) -> list[Object]:
