@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.cluster import Cluster
-from bench.paths import TUNNEL, Path, gateway_of
+from bench.paths import client_of, gateway_of
 from bench.processes import Process, cpu, look
 from isthmus import names
 
@@ -33,12 +33,12 @@ class Watched:
         return sum(process.private_memory() for process in self.processes)
 
 
-def watched(east: Cluster, west: Cluster, paths: Iterable[Path]) -> tuple[Watched, ...]:
+def watched(east: Cluster, west: Cluster) -> tuple[Watched, ...]:
     """One of each kind. The proxy is the client's in west, which knows both clusters."""
-    (client,) = (path.roles["client"] for path in paths if path.name == TUNNEL)
+    client = client_of(west)
     return (
-        Watched(PROXY, client),
-        Watched("  of that, Envoy", tuple(each for each in client if "envoy" in each.command.split(" ")[0])),
+        Watched(PROXY, client.proxy),
+        Watched("  of that, Envoy", client.envoy),
         Watched(GATEWAY, gateway_of(east).proxy),
         *(
             Watched(name, _controller(west, name, names.CONTROL_PLANE_NAMESPACE))

@@ -57,10 +57,10 @@ def ask(path: Path) -> None:
 
 def _paths(east: Cluster, west: Cluster) -> tuple[Path, ...]:
     servers = [look(east, pod, "server") for pod in east.pods("app=server")]
-    meshed_servers = {"server": _all(servers, "proxy"), "application": _all(servers, "application")}
+    meshed_servers = {"server": _all(servers, "envoy"), "application": _all(servers, "application")}
     plain_servers = [look(east, pod, "server") for pod in east.pods("app=plain-server")]
     plain_client = _look(east, "plain-client", "client")
-    near, far, l7_client = _look(east, "client"), _look(west, "client"), _look(west, "l7-client")
+    near, far, l7_client = client_of(east), client_of(west), _look(west, "l7-client")
     l7_gateway = _look(east, "l7-gateway")
     gateway = gateway_of(east)
     return (
@@ -74,13 +74,13 @@ def _paths(east: Cluster, west: Cluster) -> tuple[Path, ...]:
             DIRECT,
             f"http://{address(east, 'server')}:8080",
             near.proxy[0],
-            {"client": near.proxy, **meshed_servers},
+            {"client": near.envoy, **meshed_servers},
         ),
         Path(
             TUNNEL,
             f"http://{address(west, 'server-cluster-east')}:8080",
             far.proxy[0],
-            {"client": far.proxy, "gateway": gateway.proxy, **meshed_servers},
+            {"client": far.envoy, "gateway": gateway.envoy, **meshed_servers},
         ),
         Path(
             TERMINATING,
@@ -89,6 +89,11 @@ def _paths(east: Cluster, west: Cluster) -> tuple[Path, ...]:
             {"client": l7_client.baseline, "gateway": l7_gateway.baseline, **meshed_servers},
         ),
     )
+
+
+def client_of(cluster: Cluster) -> Pod:
+    """The meshed pod that load comes from."""
+    return _look(cluster, "client")
 
 
 def gateway_of(cluster: Cluster) -> Pod:

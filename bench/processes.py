@@ -51,6 +51,11 @@ class Pod:
         return self._some("proxy", (each for each in self._of_proxy() if BASELINE_CONFIG not in each.command))
 
     @property
+    def envoy(self) -> tuple[Process, ...]:
+        """The Envoy of the proxy container: what requests pass through."""
+        return self._some("Envoy", (each for each in self.proxy if Path(each.command.split(" ")[0]).name == "envoy"))
+
+    @property
     def baseline(self) -> tuple[Process, ...]:
         return self._some("baseline", (each for each in self._of_proxy() if BASELINE_CONFIG in each.command))
 

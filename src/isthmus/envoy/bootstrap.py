@@ -30,6 +30,8 @@ _RECONNECT: Final = {"base_interval": "0.2s", "max_interval": "2s"}
 
 _TYPE: Final = "type.googleapis.com/envoy."
 _UNLIMITED: Final = 1 << 30
+_WATCHDOG: Final = {"miss_timeout": "5s", "megamiss_timeout": "10s"}
+"""Threads report several times per timeout; with Envoy's 0.2 s that is most of an idle proxy's wake-ups."""
 _APPLICATION_IDLE: Final = "1.5s"
 """Applications close idle connections, some after 2 s; a request must not meet one that is just being closed."""
 _STAT_PREFIXES: Final = ("cluster_manager.", "listener_manager.", "control_plane.", "server.", "sds.", "l5d")
@@ -107,6 +109,7 @@ def bootstrap(
                 "typed_config": {"@type": _TYPE + "extensions.bootstrap.internal_listener.v3.InternalListener"},
             }
         ],
+        "watchdogs": {"main_thread_watchdog": _WATCHDOG, "worker_watchdog": _WATCHDOG},
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _stat_patterns()}}},
     }
