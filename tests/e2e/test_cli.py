@@ -212,6 +212,9 @@ def test_a_link_needs_the_extension_and_an_address_of_the_gateway(mesh: Lab) -> 
     told = failing(mesh, *LINKING, "--context", EAST, "--gateway-name", "nobody")
     assert "linkerd-multicluster/nobody does not exist" in told
     assert "linkerd multicluster install" in told
+    told = failing(mesh, *LINKING, "--context", EAST, "--namespace", "default")
+    assert "no ServiceAccount default/linkerd-service-mirror-remote-access-default" in told
+    assert "linkerd multicluster install" in told
     service = ("-n", "linkerd-multicluster", "patch", "service", "linkerd-gateway", "--type=merge", "-p")
     mesh.kubectl(EAST, *service, '{"spec": {"type": "NodePort"}}')
     try:

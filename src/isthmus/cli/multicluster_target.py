@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from isthmus.kube.client import SyncClient
 
 CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
+ACCOUNTS: Final = plain("v1", "ServiceAccount", "serviceaccounts")
 SECRETS: Final = plain("v1", "Secret", "secrets")
 SERVICES: Final = plain("v1", "Service", "services")
+SERVICE_ACCOUNTS: Final = plain("v1", "ServiceAccount", "serviceaccounts")
 SLICES: Final = plain("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 INSTALL: Final = "Run `linkerd multicluster install | kubectl apply -f -` there first."
 WAIT: Final = 30.0
@@ -123,12 +125,21 @@ def _token(client: "SyncClient", cluster: Cluster, account: str, namespace: str)
                 return base64.b64decode(data["token"]).decode(), data.get("ca.crt", "")
         return None
 
-    found = _eventually(ready, f"the token of ServiceAccount {namespace}/{account}")
-    if found is None:
+    try:
+        client.get(ACCOUNTS, account, namespace)
+    except errors.NotFound:
         fail(
-            f"ServiceAccount {namespace}/{account} of {cluster.label} has no token.",
+            f"{cluster.label} has no ServiceAccount {namespace}/{account}.",
             f"{INSTALL} For an account of your own, use `linkerd multicluster allow`.",
         )
+    hint = f"{INSTALL} For an account of your own, use `linkerd multicluster allow`."
+    try:
+        client.get(SERVICE_ACCOUNTS, account, namespace)
+    except errors.NotFound:
+        fail(f"ServiceAccount {namespace}/{account} does not exist in {cluster.label}.", hint)
+    found = _eventually(ready, f"the token of ServiceAccount {namespace}/{account}")
+    if found is None:
+        fail(f"ServiceAccount {namespace}/{account} of {cluster.label} has no token.", hint)
     return found
 
 
