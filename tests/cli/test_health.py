@@ -5,7 +5,7 @@ import json
 import pytest
 
 from isthmus.cli import health
-from isthmus.cli.health import Category, Check, Problem
+from isthmus.cli.health import Category, Check, Problem, Settled
 
 
 def passing():
@@ -59,7 +59,19 @@ def test_a_retryable_check_is_asked_until_it_comes_true(capsys, monkeypatch):
 
     check = Check(description="starts", anchor="a", run=run, retryable=True)
     assert health.run([Category("c", [check])], output="table", wait=5)
-    assert "not yet" not in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "not yet" not in out
+    assert err == "waiting until starts: not yet\n"
+
+
+@pytest.mark.parametrize(("problem", "patience"), [(Settled("not installed"), 60.0), (Problem("broken"), 0.0)])
+def test_nobody_waits_for_what_will_not_come(capsys, problem, patience):
+    def run():
+        raise problem
+
+    check = Check(description="starts", anchor="a", run=run, retryable=True, patience=patience)
+    assert not health.run([Category("c", [check])], output="table", wait=60)
+    assert "waiting" not in capsys.readouterr().err
 
 
 def test_json_holds_every_check_with_its_result(capsys):

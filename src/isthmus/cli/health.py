@@ -1,10 +1,11 @@
 """The frame of every `check`: categories of checks, run in order, told in Linkerd's format.
 
 A check is a function that returns when all is well and raises `Problem` when not. A check that can come true by itself
-(pods starting, addresses pending) is `retryable`: it is asked again until the deadline.
+(pods starting, addresses pending) is `retryable`: it is asked again until the deadline, and stderr tells the wait.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,9 +26,16 @@ class Problem(Exception):
     """A check that failed: what is wrong, with which object, and what to do next."""
 
 
+class Settled(Problem):
+    """A check that failed and will not come true by waiting."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """`fatal`: the rest cannot be judged without it. `warning`: a failure does not fail the command."""
+    """`fatal`: the rest cannot be judged without it. `warning`: a failure does not fail the command.
+
+    `patience`: seconds after the beginning of all checks when what is still wrong is not just starting, but broken.
+    """
 
     description: str
     anchor: str
@@ -35,6 +43,7 @@ class Check:
     fatal: bool = False
     warning: bool = False
     retryable: bool = False
+    patience: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class Outcome:
 
 def run(categories: Sequence[Category], *, output: str, wait: float) -> bool:
     """Runs and prints everything; True when no check failed (warnings do not count). `wait` is in seconds."""
-    deadline = time.monotonic() + wait
+    began = time.monotonic()
     told: list[tuple[str, list[Outcome]]] = []
     for category in categories:
         outcomes: list[Outcome] = []
@@ -60,11 +69,13 @@ def run(categories: Sequence[Category], *, output: str, wait: float) -> bool:
         if output == "table":
             click.echo(f"{category.name}\n{'-' * len(category.name)}")
         for check in category.checks:
-            outcome = _judge(check, deadline)
+            outcome = _judge(check, began + min(wait, check.patience))
             outcomes.append(outcome)
             if output != "json":
                 _print(outcome, quiet=output == "short")
             if outcome.result == "error" and check.fatal:
+                if output == "table":
+                    click.echo()
                 return _finish(told, output)
         if output == "table":
             click.echo()
@@ -72,11 +83,16 @@ def run(categories: Sequence[Category], *, output: str, wait: float) -> bool:
 
 
 def _judge(check: Check, deadline: float) -> Outcome:
+    told = ""
     while True:
         try:
             check.run()
         except (Problem, errors.KubeError) as problem:
-            if check.retryable and time.monotonic() + RETRY_SECONDS < deadline:
+            waiting = check.retryable and not isinstance(problem, Settled)
+            if waiting and time.monotonic() + RETRY_SECONDS < deadline:
+                if str(problem) != told:
+                    told = str(problem)
+                    click.echo(f"waiting until {check.description}: {told}", err=True)
                 time.sleep(RETRY_SECONDS)
                 continue
             return Outcome(check, "warning" if check.warning else "error", str(problem))

@@ -11,7 +11,7 @@ from isthmus.cli import health
 from isthmus.cli.check import kubernetes_api, wait_option
 from isthmus.cli.connection import connected
 from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, PODS, require_ready
-from isthmus.cli.health import Category, Check, Problem
+from isthmus.cli.health import Category, Check, Problem, Settled
 from isthmus.cli.options import Cluster, cluster_options
 from isthmus.kube import errors
 from isthmus.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Object
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from isthmus.kube.client import SyncClient
 
 INSTALL: Final = "run `linkerd multicluster install | kubectl apply -f -`"
+LINK_PATIENCE: Final = 20.0
+"""Seconds a Link that was just applied may take; after that, what its controller says of it is an answer."""
 MIRRORS: Final = f"{names.MIRRORED_SERVICE_LABEL}=true"
 EPILOG: Final = """
 \b
@@ -45,26 +47,34 @@ def check(*, cluster: Cluster, wait: float, output: str, timeout: str) -> None:
 def category(extension: "Extension") -> Category:
     """Linkerd's checks, in its order and words; what they ask is what the Link controller knows."""
 
-    def made(description: str, anchor: str, run: Any, **kind: bool) -> Check:
+    def made(description: str, anchor: str, run: Any, **kind: Any) -> Check:
         return Check(description=description, anchor=f"l5d-multicluster-{anchor}", run=run, **kind)
 
     return Category(
         "linkerd-multicluster",
         [
             made("Link CRD exists", "link-crd-exists", extension.require_definition, fatal=True),
-            made("Link resources are valid", "links-are-valid", extension.require_valid_links, retryable=True),
+            made(
+                "Link resources are valid",
+                "links-are-valid",
+                extension.require_valid_links,
+                retryable=True,
+                patience=LINK_PATIENCE,
+            ),
             made("Link and CLI versions match", "links-version", extension.require_link_versions, warning=True),
             made(
                 "remote cluster access credentials are valid",
                 "smc-local-rbac",
                 lambda: extension.require_condition("Reachable"),
                 retryable=True,
+                patience=LINK_PATIENCE,
             ),
             made(
                 "clusters share trust anchors",
                 "clusters-share-anchors",
                 lambda: extension.require_condition("TrustEstablished"),
                 retryable=True,
+                patience=LINK_PATIENCE,
             ),
             made(
                 "service mirror controller has required permissions",
@@ -82,12 +92,14 @@ def category(extension: "Extension") -> Category:
                 "gateways-endpoints",
                 lambda: extension.require_condition("GatewayAlive"),
                 retryable=True,
+                patience=LINK_PATIENCE,
             ),
             made(
                 "all mirror services have endpoints",
                 "services-endpoints",
                 extension.require_endpoints,
                 retryable=True,
+                patience=LINK_PATIENCE,
             ),
             made("all mirror services are part of a Link", "orphaned-services", extension.require_owners, warning=True),
             made(
@@ -161,7 +173,7 @@ class Extension:
         try:
             deployment = self.client.get(DEPLOYMENTS, name, self.namespace)
         except errors.NotFound:
-            raise Problem(f"Deployment {self.namespace}/{name} does not exist: {INSTALL}") from None
+            raise Settled(f"Deployment {self.namespace}/{name} does not exist: {INSTALL}") from None
         if not (deployment.get("status") or {}).get("readyReplicas"):
             raise Problem(
                 f"Deployment {self.namespace}/{name} has no ready replica: see `kubectl -n {self.namespace} get pods`"
@@ -204,7 +216,8 @@ class Extension:
     def require_proxies(self) -> None:
         pods = self.proxies()
         if not pods:
-            raise Problem(f"namespace {self.namespace} has no pods: {INSTALL}")
+            kind = Problem if self.client.list(DEPLOYMENTS, self.namespace) else Settled
+            raise kind(f"namespace {self.namespace} has no pods: {INSTALL}")
         for pod in pods:
             require_ready(pod, container=names.PROXY_CONTAINER)
 
