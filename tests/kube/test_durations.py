@@ -18,3 +18,9 @@ def test_known_shapes(text, seconds):
 def test_anything_else_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match="such as 24h"):
         durations.parse(text)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999h", "9" * 5000 + "s"])
+def test_what_nobody_means_is_refused(text):
+    with pytest.raises(ValueError, match="too long"):
+        durations.parse(text)

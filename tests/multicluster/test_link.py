@@ -30,8 +30,18 @@ def test_gateway_addresses_in_every_spelling(address: str, port: str, hosts: tup
     assert not parsed.problems
 
 
-def test_fields_that_cannot_be_used_are_named_and_replaced_by_their_defaults() -> None:
-    parsed = link(gatewayPort="many", probeSpec={"period": "soon", "failureThreshold": "-1", "port": "0"})
+HUGE = "9" * 5000
+"""More digits than Python reads as a number."""
+
+
+@pytest.mark.parametrize(
+    ("port", "period", "threshold", "probe_port"), [("many", "soon", "-1", "0"), (HUGE, HUGE + "h", HUGE, HUGE)]
+)
+def test_fields_that_cannot_be_used_are_named_and_replaced_by_their_defaults(
+    port: str, period: str, threshold: str, probe_port: str
+) -> None:
+    spec = {"period": period, "failureThreshold": threshold, "port": probe_port}
+    parsed = link(gatewayPort=port, probeSpec=spec, gatewayAddress=f"203.0.113.10:{HUGE}")
     assert parsed.gateway_port == 4143
     assert parsed.probe == links.Probe()
     fields = ("gatewayPort", "probeSpec.port", "probeSpec.period", "failureThreshold")

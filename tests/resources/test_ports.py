@@ -27,6 +27,9 @@ def test_numbers_and_ranges(single: list[int], span: tuple[int, int]) -> None:
         ("65536", "not between"),
         ("90-80", "the port range 90-80 ends before it begins"),
         ("²", "neither"),
+        ("9" * 5000, "^9{40} is not between"),
+        ("1-" + "9" * 5000, "not between"),
+        ("x" * 5000, "^'x{40}' is neither"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, words: str) -> None:

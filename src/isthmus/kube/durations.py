@@ -13,4 +13,7 @@ def parse(text: str) -> timedelta:
     parts = _PART.findall(text)
     if not parts or "".join(amount + unit for amount, unit in parts) != text:
         raise ValueError(f"{text!r} is not a duration such as 24h, 1h30m or 20s")
-    return timedelta(seconds=sum(float(amount) * _UNITS[unit] for amount, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(amount) * _UNITS[unit] for amount, unit in parts))
+    except OverflowError as error:
+        raise ValueError(f"{text[:40]!r} is too long a duration") from error

@@ -42,7 +42,7 @@ def kubeconfig(link: Link, secret: Secret | None) -> bytes:
     try:
         content = base64.b64decode(encoded, validate=True)
         parsed = yaml.safe_load(content)
-    except (binascii.Error, yaml.YAMLError, UnicodeDecodeError):
+    except (binascii.Error, yaml.YAMLError, UnicodeDecodeError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise Unusable("SecretInvalid", f"{where} does not hold a kubeconfig. {relink(link)}")
@@ -57,6 +57,7 @@ def kubeconfig(link: Link, secret: Secret | None) -> bytes:
 def _reaching_out(config: Mapping[str, Any]) -> Iterator[str]:
     """Fields that would run a program or read a file of this pod on behalf of whoever wrote the Secret."""
     for section, entry in (("users", "user"), ("clusters", "cluster")):
-        for item in config.get(section) or ():
+        items = config.get(section)
+        for item in items if isinstance(items, list) else ():
             fields = item.get(entry) if isinstance(item, dict) else None
-            yield from _OUTSIDE.intersection(fields or ())
+            yield from _OUTSIDE.intersection(fields if isinstance(fields, dict) else ())

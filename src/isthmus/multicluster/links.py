@@ -100,8 +100,8 @@ def parse(item: Object) -> Link:
 def _split_port(text: str) -> tuple[str, int | None]:
     """A host of `gatewayAddress`, which may carry a port of its own."""
     host, colon, port = text.strip().rpartition(":")
-    if colon and port.isdecimal() and 0 < int(port) < 65536 and (":" not in host or host.endswith("]")):
-        return host.strip("[]"), int(port)
+    if colon and 0 < _number(port) < 65536 and (":" not in host or host.endswith("]")):
+        return host.strip("[]"), _number(port)
     return text.strip().strip("[]"), None
 
 
@@ -119,22 +119,29 @@ def _probe(spec: Mapping[str, Any], problems: list[str]) -> Probe:
 def _port(text: Any, default: int, field: str, problems: list[str]) -> int:
     if text in (None, ""):
         return default
-    if str(text).isascii() and str(text).isdigit() and 0 < int(text) < 65536:
-        return int(text)
-    problems.append(f"{field} is {text!r}, which is not a port number; {default} is used.")
+    if 0 < _number(text) < 65536:
+        return _number(text)
+    problems.append(f"{field} is {str(text)[:40]!r}, which is not a port number; {default} is used.")
     return default
+
+
+def _number(text: Any) -> int:
+    """The number that is written there; 0 for anything else, also for more digits than anybody means."""
+    digits = str(text)
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < _DIGITS else 0
 
 
 def _count(text: Any, default: int, problems: list[str]) -> int:
     if text in (None, ""):
         return default
-    if str(text).isascii() and str(text).isdigit() and int(text) > 0:
-        return int(text)
-    problems.append(f"spec.probeSpec.failureThreshold is {text!r}, which is not a count; {default} is used.")
+    if _number(text) > 0:
+        return _number(text)
+    problems.append(f"spec.probeSpec.failureThreshold is {str(text)[:40]!r}, which is not a count; {default} is used.")
     return default
 
 
 _SHORTEST: Final = 0.1
+_DIGITS: Final = 10
 
 
 def _seconds(text: Any, default: float, field: str, problems: list[str]) -> float:
@@ -143,7 +150,7 @@ def _seconds(text: Any, default: float, field: str, problems: list[str]) -> floa
     try:
         return max(durations.parse(str(text)).total_seconds(), _SHORTEST)
     except ValueError:
-        problems.append(f"{field} is {text!r}, which is not a time such as 3s; {default:g}s is used.")
+        problems.append(f"{field} is {str(text)[:40]!r}, which is not a time such as 3s; {default:g}s is used.")
         return default
 
 

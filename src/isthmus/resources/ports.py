@@ -7,6 +7,8 @@ from typing import Final
 from isthmus import names
 
 HIGHEST: Final = 65535
+_SHOWN: Final = 40
+"""An annotation may have 256 kB; so much of an entry is quoted, and read as a number."""
 
 
 class PortError(ValueError):
@@ -29,11 +31,13 @@ def parse(text: str) -> tuple[int, ...]:
 
 
 def _number(text: str, entry: str) -> int:
+    shown = entry[:_SHOWN]
     if not text.strip().isdecimal():
-        raise PortError(f"{entry!r} is neither a port nor a range of ports such as 4000-4100")
-    number = int(text)
+        raise PortError(f"{shown!r} is neither a port nor a range of ports such as 4000-4100")
+    # Python refuses to read thousands of digits, with another error.
+    number = int(text) if len(text) < _SHOWN else 0
     if not 0 < number <= HIGHEST:
-        raise PortError(f"{entry} is not between 1 and {HIGHEST}")
+        raise PortError(f"{shown} is not between 1 and {HIGHEST}")
     return number
 
 
