@@ -1,5 +1,6 @@
 """What a pod reaches at an original destination."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from isthmus.mesh import outbound
 from isthmus.mesh.model import Address, Endpoint, GatewayCluster, Identity, OutboundCluster, ServicePort
 from isthmus.mesh.state import Remote, State
 from isthmus.mesh.workloads import workload
+from isthmus.resources.discovery import EndpointSlice
 
 WEB_IDENTITY = Identity(make.DOMAIN, "shop", "web")
 EAST_DOMAIN = "root-2.cluster.local"
@@ -55,6 +57,12 @@ def test_endpoints_that_are_not_ready_or_terminating_get_nothing_new(state: Stat
         make.endpoint("10.244.0.4"),
     )
     assert [each.address.host for each in found.endpoints] == ["10.244.0.3", "10.244.0.4"]
+
+
+def test_names_among_endpoints_are_left_out(state: State) -> None:
+    named = make.slice_json("web", make.endpoint("db.example.com")) | {"addressType": "FQDN"}
+    make.put(state, make.service("web", "10.96.0.5", 80), msgspec.convert(named, EndpointSlice))
+    assert resolved(state, "outbound/10.96.0.5:80").endpoints == ()
 
 
 def test_a_port_that_the_proxy_skips_is_plain(state: State) -> None:
@@ -109,6 +117,7 @@ def test_an_unknown_address_of_this_cluster_is_reached_as_without_a_mesh(state: 
         "outbound/10.96.0.5:080",
         "outbound/10.96.0.5:0",
         "outbound/10.96.0.5:70000",
+        f"outbound/10.96.0.5:{'8' * 5000}",
         "x",
     ],
 )

@@ -10,7 +10,7 @@ def parse(name: str, prefix: str) -> Address | None:
     if not name.startswith(prefix):
         return None
     host, colon, port = name[len(prefix) :].rpartition(":")
-    if not colon or not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= 65535:
+    if not colon or not (port.isascii() and port.isdecimal()) or len(port) > 5 or not 0 < int(port) <= 65535:
         return None
     try:
         address = Address(str(ip_address(host.removeprefix("[").removesuffix("]"))), int(port))

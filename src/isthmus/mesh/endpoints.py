@@ -32,6 +32,9 @@ def endpoints(
     """Ready endpoints of one port, each address once, in a stable order."""
     found: dict[Address, Endpoint] = {}
     for item in slices:
+        if item.address_type == "FQDN":
+            # Envoy refuses names among endpoints, and with them whatever else it is told at the same time.
+            continue
         numbers = item.port_numbers(port_name)
         for endpoint in item.endpoints or ():
             if not endpoint.ready:
