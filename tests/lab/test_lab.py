@@ -20,7 +20,12 @@ spec:
   selector: {matchLabels: {app: echo}}
   template:
     metadata: {labels: {app: echo}}
-    spec: {containers: [{name: echo, image: "your-registry/backend:latest", ports: [{containerPort: 8080}]}]}
+    spec:
+      containers:
+      - name: echo
+        image: your-registry/backend:latest
+        ports: [{containerPort: 8080}]
+        readinessProbe: {tcpSocket: {port: 8080}}
 ---
 apiVersion: v1
 kind: Service
