@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from isthmus.lab.client import CONFIG_MAPS, Access, Client, GoneError
+from isthmus.lab.access import Access
+from isthmus.lab.client import CONFIG_MAPS, Client, GoneError
 from isthmus.lab.watch import Index, Watch
 
 

@@ -129,12 +129,14 @@ class Daemon:
         self._tell()
 
     def _tell(self) -> None:
-        self.lab.write_health(
-            {
-                process.name: Health(pid=process.pid, restarts=process.restarts, last_exit=process.last_exit)
-                for process in self.processes
-            }
-        )
+        health = {
+            process.name: Health(pid=process.pid, restarts=process.restarts, last_exit=process.last_exit)
+            for process in self.processes
+        }
+        try:
+            self.lab.write_health(health)
+        except OSError as error:
+            log.warning("`isthmus lab status` shows old numbers: %s", error)
 
 
 def processes(lab: LabDir, clusters: tuple[Cluster, ...], listen_fds: list[int]) -> list[Process]:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.lab.access import Access
 from isthmus.lab.api.server import ApiServer
-from isthmus.lab.client import CONFIG_MAPS, Access, Client
+from isthmus.lab.client import CONFIG_MAPS, Client
 from isthmus.lab.controllers.garbage import GarbageCollector
 from isthmus.lab.controllers.inventory import Inventory
 

@@ -5,6 +5,7 @@ not at the next full period. Only the tries at full periods count as failures.
 """
 
 import asyncio
+import functools
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -185,6 +186,7 @@ async def _get(url: str, headers: Mapping[str, str]) -> str:
         return f"HTTP probe failed with statuscode: {response.status}" + (f" ({body})" if body else "")
 
 
+@functools.cache
 def _trusting() -> ssl.SSLContext:
     """Probes do not look at certificates, as in Kubernetes."""
     context = ssl.create_default_context()
