@@ -107,7 +107,7 @@ def _tell(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     made.add_argument("--seconds", type=int, default=2, help="length of one run (default: %(default)s)")
-    made.add_argument("--rounds", type=int, default=4, help="runs per path and load (default: %(default)s)")
+    made.add_argument("--rounds", type=int, default=5, help="runs per path and load (default: %(default)s)")
     made.add_argument("--use", type=Path, metavar="DIR", help="use the demo that runs in this lab folder, and leave it")
     made.add_argument("--output", type=Path, default=OUTPUT, help="JSON file (default: %(default)s)")
     return made

@@ -117,7 +117,7 @@ def _idle_table(idle: Sequence[Idle]) -> Table:
 
 
 def _words(target: Target) -> str:
-    return f"{target.name}: {target.measured:.2f}{target.unit} (wanted: at most {target.wanted:g}{target.unit})"
+    return f"{target.name}: {target.measured:.3g}{target.unit} (wanted: at most {target.wanted:g}{target.unit})"
 
 
 def _numbers(row: Summary) -> dict[str, Any]:
