@@ -25,6 +25,8 @@ Examples:
 """
 AUTHORITY: Final = re.compile(r"^(?P<service>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)\.svc\.[a-z0-9.-]+:(?P<port>\d+)$")
 HEADER: Final = ("NAMESPACE", "IP", "PORT", "POD", "SERVICE", "CLUSTER", "IDENTITY")
+PRIORITY: Final = "PRIORITY"
+"""Shown only where there are standbys."""
 
 
 @click.group(epilog=EPILOG)
@@ -43,7 +45,7 @@ def endpoints(*, cluster: Cluster, authorities: tuple[str, ...], output: str) ->
     if output == "json":
         click.echo(json.dumps(found, indent=2))
     elif found:
-        click.echo(table(HEADER, [_row(entry) for entry in found]))
+        click.echo(table(*_columns(found)))
     else:
         click.echo("No endpoints found.")
 
@@ -62,8 +64,9 @@ def _endpoints(client: "SyncClient", cluster: Cluster, authority: str) -> list[d
         fail(f"Service {namespace}/{name} is headless: its pods are dialled by their own addresses.")
     answer = _ask(client, cluster, f"{address}:{parts['port']}")
     if answer["state"] == "pending":
+        what = f"A backend of {namespace}/{name}" if answer["endpoints"] else f"{namespace}/{name}"
         click.echo(
-            f"{namespace}/{name} is in a linked cluster and no pod here has called it yet: its endpoints are watched "
+            f"{what} is in a linked cluster and no pod here has called it yet: its endpoints are watched "
             "from the first request on.",
             err=True,
         )
@@ -91,6 +94,14 @@ def _ask(client: "SyncClient", cluster: Cluster, address: str) -> dict[str, Any]
         return dict(json.loads(client.raw("GET", path)))
     except errors.Forbidden:
         fail(f"You may not reach pods/proxy in namespace {cluster.linkerd_namespace}.", "Ask for that permission.")
+
+
+def _columns(entries: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows."""
+    rows = [_row(entry) for entry in entries]
+    if not any(entry["priority"] for entry in entries):
+        return HEADER, rows
+    return (*HEADER, PRIORITY), [(*row, str(entry["priority"])) for row, entry in zip(rows, entries, strict=True)]
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

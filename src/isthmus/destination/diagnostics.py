@@ -14,17 +14,18 @@ from isthmus.mesh.state import State
 def endpoints(state: State, query: Mapping[str, str]) -> bytes:
     """JSON for `?address=<ip>:<port>`: `{"state": known|unknown|pending, "endpoints": [...]}`.
 
-    `pending`: the service is in a linked cluster that was not heard, or no proxy has asked for it.
+    `pending`: some of it is in a linked cluster that was not heard, or no proxy has asked for it; the rest is listed.
     """
     address = query.get("address", "")
     if not address:
         raise ValueError("ask for /endpoints?address=<ip>:<port>")
     answer = outbound.resolve(state, f"{names.OUTBOUND_CLUSTER_PREFIX}{address}")
-    if isinstance(answer, Pending) or (isinstance(answer, OutboundCluster) and answer.provisional):
+    if isinstance(answer, Pending):
         return msgspec.json.encode({"state": "pending", "endpoints": []})
     if answer is None:
         return msgspec.json.encode({"state": "unknown", "endpoints": []})
-    return msgspec.json.encode({"state": "known", "endpoints": _rows(answer)})
+    known = isinstance(answer, GatewayCluster) or not answer.provisional
+    return msgspec.json.encode({"state": "known" if known else "pending", "endpoints": _rows(answer)})
 
 
 def _rows(answer: OutboundCluster | GatewayCluster) -> list[dict[str, object]]:

@@ -1,6 +1,7 @@
 """What this process watches in its own cluster, and how it gets into the state."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ from isthmus.mesh.workloads import workload
 from isthmus.resources.core import NAMESPACES, PODS, SERVICES, Pod
 from isthmus.resources.discovery import ENDPOINT_SLICES
 from isthmus.resources.multicluster import FEDERATED_TRUST_DOMAINS, LINKS
+from isthmus.resources.splits import TRAFFIC_SPLITS, TrafficSplit
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -22,6 +26,13 @@ class Observer:
     def __init__(self, client: Client, state: State, touched: Callable[[], None]) -> None:
         def pod_changed(old: Pod | None, new: Pod | None) -> None:
             state.set_workload(workload(old) if old else None, workload(new) if new else None)
+
+        def split_changed(old: TrafficSplit | None, new: TrafficSplit | None) -> None:
+            for backend in new.backends if new else ():
+                if new and backend.share is None:
+                    log.error("TrafficSplit %s/%s: %r is no weight, so its backend %s gets no traffic; write a number",
+                              *new.metadata.key, backend.weight, backend.service)  # fmt: skip
+            state.set_split(old, new)
 
         def follow(informer: Informer[T], put: Callable[[T | None, T | None], None]) -> Informer[T]:
             def change(old: T | None, new: T | None) -> None:
@@ -40,6 +51,7 @@ class Observer:
             follow(Informer(client, SERVICES), state.set_service),
             follow(Informer(client, ENDPOINT_SLICES), state.set_slice),
             self.links,
+            follow(Informer(client, TRAFFIC_SPLITS, optional=True), split_changed),
             follow(
                 Informer(client, FEDERATED_TRUST_DOMAINS, namespace=multicluster, optional=True), state.set_federated
             ),

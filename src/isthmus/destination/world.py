@@ -302,5 +302,6 @@ def _remote_key(topic: Topic) -> RemoteKey:
     return cluster, namespace, name
 
 
-def _versions(served: Mapping[tuple[str, str], Served]) -> dict[tuple[str, str], str]:
-    return {key: piece.version for key, piece in served.items()}
+def _versions(served: Mapping[tuple[str, str], Served]) -> dict[tuple[str, str], tuple[str, bool]]:
+    """Equal bytes that are no longer provisional are news: proxies that kept something else were not told yet."""
+    return {key: (piece.version, piece.provisional) for key, piece in served.items()}

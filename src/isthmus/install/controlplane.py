@@ -28,6 +28,7 @@ def manifests(values: InstallValues) -> list[Manifest]:
     return [
         _namespace(),
         *crds.multicluster(),
+        crds.traffic_split(),
         *(service_account(component.name, namespace=NAMESPACE) for component in components),
         *rbac.control_plane(),
         *_configuration(values),

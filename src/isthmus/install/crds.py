@@ -5,11 +5,13 @@ from typing import Any, Final
 
 from isthmus import names
 from isthmus.install.workloads import Manifest
+from isthmus.resources.splits import WEIGHT_PATTERN
 
 Schema = dict[str, Any]
 
 STRING: Final[Schema] = {"type": "string"}
 LINK_VERSIONS: Final = ("v1alpha1", "v1alpha2", "v1alpha3")
+SPLIT_VERSIONS: Final = ("v1alpha1", "v1alpha2", "v1alpha3", "v1alpha4")
 MAX_BUNDLE: Final = 65536
 """Roots of one trust domain, in bytes of PEM; some fifty certificates."""
 
@@ -178,8 +180,57 @@ def version(
     return made
 
 
+SPLIT_SPEC: Final = record(
+    {
+        "service": text("Service that clients call, in the namespace of the split.", minLength=1),
+        "backends": {
+            **array(
+                record(
+                    {
+                        "service": text(
+                            "Service of the same namespace; may be the one that clients call.", minLength=1
+                        ),
+                        "weight": {
+                            "description": "Share of the traffic. 0: a standby, used when nobody before it answers.",
+                            "x-kubernetes-int-or-string": True,
+                            "anyOf": [{"type": "integer"}, {"type": "string"}],
+                            "minimum": 0,
+                            "maximum": 1_000_000_000,
+                            "pattern": WEIGHT_PATTERN,
+                        },
+                    },
+                    required=["service", "weight"],
+                ),
+                "Those with a weight share the traffic; those without stand by, in this order.",
+            ),
+            "minItems": 1,
+            "maxItems": 64,
+        },
+        "matches": {
+            **array(
+                record({"kind": STRING, "name": STRING, "apiGroup": STRING}),
+                "Not supported: a split that is for some requests only is refused, not applied to all.",
+            ),
+            "maxItems": 0,
+        },
+    },
+    required=["service", "backends"],
+)
+
+SPLIT_COLUMNS: Final = [
+    column("Service", ".spec.service", description="The service that clients call"),
+    AGE,
+]
+
+
 def definition(
-    kind: str, plural: str, *, group: str, versions: Sequence[Schema], short_names: Sequence[str] = ()
+    kind: str,
+    plural: str,
+    *,
+    group: str,
+    versions: Sequence[Schema],
+    short_names: Sequence[str] = (),
+    extension: str = "multicluster",
 ) -> Manifest:
     """A namespaced CustomResourceDefinition without conversion: its versions share one shape."""
     kinds: dict[str, Any] = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
@@ -190,7 +241,7 @@ def definition(
         "kind": "CustomResourceDefinition",
         "metadata": {
             "name": f"{plural}.{group}",
-            "labels": {names.EXTENSION_LABEL: "multicluster"},
+            "labels": {names.EXTENSION_LABEL: extension} if extension else {},
             "annotations": {names.CREATED_BY_ANNOTATION: f"isthmus/cli {names.VERSION}"},
         },
         "spec": {"group": group, "scope": "Namespaced", "names": kinds, "versions": list(versions)},
@@ -232,6 +283,25 @@ def federated_trust_domain() -> Manifest:
             version(names.FEDERATION_VERSION, spec=TRUST_SPEC, status=status, columns=TRUST_COLUMNS, storage=True)
         ],
         short_names=["ftd"],
+    )
+
+
+def traffic_split() -> Manifest:
+    """SMI's TrafficSplit, in every version that was published.
+
+    All share one schema, so that what was written in one can be changed through another: a weight may be a number or,
+    as in v1alpha1, a quantity. A malformed one is refused when it is applied, for a split has no status to tell it in.
+    """
+    return definition(
+        "TrafficSplit",
+        "trafficsplits",
+        group=names.SPLIT_GROUP,
+        versions=[
+            version(name, spec=SPLIT_SPEC, status=None, columns=SPLIT_COLUMNS, storage=name == names.SPLIT_VERSION)
+            for name in SPLIT_VERSIONS
+        ],
+        short_names=["ts"],
+        extension="",
     )
 
 

@@ -68,6 +68,7 @@ def control_plane() -> list[Manifest]:
                 rule([""], ["pods", "services", "namespaces"], FOLLOW),
                 rule(["discovery.k8s.io"], ["endpointslices"], FOLLOW),
                 rule([names.LINK_GROUP], ["links"], FOLLOW),
+                rule([names.SPLIT_GROUP], ["trafficsplits"], FOLLOW),
                 rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], FOLLOW),
             ],
         ),

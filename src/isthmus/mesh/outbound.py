@@ -1,10 +1,11 @@
 """What an original destination is: a service, a mirror of a remote one, a gateway's probe, a pod, or an address."""
 
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from isthmus import names
-from isthmus.mesh import addresses, gateways
+from isthmus.mesh import addresses, gateways, splits
 from isthmus.mesh.endpoints import UNKNOWN, Found, endpoints, is_pod, pod_id, pod_key
 from isthmus.mesh.model import Address, Endpoint, GatewayCluster, OutboundCluster, ServicePort
 from isthmus.mesh.state import State
@@ -12,6 +13,7 @@ from isthmus.mesh.workloads import Workload
 from isthmus.resources.core import Service, ServicePortSpec
 from isthmus.resources.discovery import EndpointSlice, SliceEndpoint
 from isthmus.resources.exports import Mirrored, mirrored, mirrored_gateway
+from isthmus.resources.splits import TrafficSplit
 
 
 class Pending(Enum):
@@ -48,18 +50,62 @@ def _service(state: State, name: str, service: Service, number: int) -> Answer:
     port = service.port(number)
     if port is None:
         return None
+    split = state.split(service.metadata.key)
+    found = _split(state, split, port) if split else _backend(state, service, port)
+    if found.nobody and found.pending:
+        return PENDING
     remote = mirrored(service)
-    group = _remote(state, remote, port) if remote else _local(state, service, port)
-    if isinstance(group, Pending):
-        return group
     return OutboundCluster(
         name=name,
         service=ServicePort(service.metadata.namespace, service.metadata.name, number),
-        priorities=(group,),
+        priorities=found.priorities,
         target_cluster=remote.cluster if remote else "",
         opaque=number in state.opaque_ports_of(service),
-        provisional=remote is not None and not _heard(state, remote),
+        provisional=found.pending or (found.nobody and found.unheard),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Who answers for a service, in failover order, as far as it is known.
+
+    A linked cluster that is `pending` was asked just now; one that is `unheard` did not answer. Requests wait only
+    while there is nobody else. But what a proxy has stays good while one is pending, or each start of this process
+    would take the standbys away for a moment.
+    """
+
+    priorities: splits.Groups
+    pending: bool = False
+    unheard: bool = False
+
+    @property
+    def nobody(self) -> bool:
+        return not any(self.priorities)
+
+
+_NOBODY: Final = _Found(((),))
+
+
+def _split(state: State, split: TrafficSplit, port: ServicePortSpec) -> _Found:
+    """The backends of a split. One that does not exist, or not at this port, is nobody and disturbs no other."""
+    backends = [(each.share, _named(state, split, each.service, port)) for each in split.backends]
+    readable = [(share, found) for share, found in backends if share is not None]
+    return _Found(
+        splits.priorities([(share, found.priorities[0]) for share, found in readable]),
+        pending=any(found.pending for _, found in readable),
+        unheard=any(found.unheard for _, found in readable),
+    )
+
+
+def _named(state: State, split: TrafficSplit, name: str, root: ServicePortSpec) -> _Found:
+    service = state.service((split.metadata.namespace, name))
+    port = splits.port_of(service, root) if service else None
+    return _backend(state, service, port) if service and port else _NOBODY
+
+
+def _backend(state: State, service: Service, port: ServicePortSpec) -> _Found:
+    remote = mirrored(service)
+    return _remote(state, remote, port) if remote else _Found((_local(state, service, port),))
 
 
 def _local(state: State, service: Service, port: ServicePortSpec) -> tuple[Endpoint, ...]:
@@ -74,25 +120,21 @@ def _local(state: State, service: Service, port: ServicePortSpec) -> tuple[Endpo
     return endpoints(state.slices(service.metadata.key), port.name, find, trust_domain=state.trust_domain)
 
 
-def _remote(state: State, mirror: Mirrored, port: ServicePortSpec) -> tuple[Endpoint, ...] | Pending:
+def _remote(state: State, mirror: Mirrored, port: ServicePortSpec) -> _Found:
     """Pods of the linked cluster, through its gateway; nobody while it is not known who would vouch for them."""
     link = state.link(mirror.cluster)
     if link is None or not link.trust_domain:
-        return ()
+        return _NOBODY
     remote = state.remote((mirror.cluster, mirror.namespace, mirror.name))
     if remote is None:
-        return PENDING
+        return _Found(((),), pending=True)
 
     def find(item: EndpointSlice, endpoint: SliceEndpoint) -> Found:
         pod = pod_id(item, endpoint)
         return remote.workloads.get(pod, UNKNOWN) if pod else None
 
-    return endpoints(remote.slices, port.name, find, trust_domain=link.trust_domain, gateway=mirror.cluster)
-
-
-def _heard(state: State, mirror: Mirrored) -> bool:
-    remote = state.remote((mirror.cluster, mirror.namespace, mirror.name))
-    return remote is None or remote.heard
+    found = endpoints(remote.slices, port.name, find, trust_domain=link.trust_domain, gateway=mirror.cluster)
+    return _Found((found,), unheard=not remote.heard)
 
 
 def _pod(state: State, name: str, workload: Workload, address: Address) -> OutboundCluster:

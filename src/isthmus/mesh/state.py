@@ -16,6 +16,7 @@ from isthmus.resources.core import Namespace, Service
 from isthmus.resources.discovery import EndpointSlice
 from isthmus.resources.keys import Key
 from isthmus.resources.multicluster import FederatedTrustDomain, Link
+from isthmus.resources.splits import TrafficSplit
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class State:
         self._links: dict[Key, Link] = {}
         self._federated: dict[Key, FederatedTrustDomain] = {}
         self._remotes: dict[RemoteKey, Remote] = {}
+        self._splits: dict[Key, dict[Key, TrafficSplit]] = {}
         self._opaque_ports: tuple[int, ...] | None = None
         self._read: set[Topic] | None = None
 
@@ -162,6 +164,17 @@ class State:
         if (old and old.status) != (new and new.status):
             self.changed.add(FEDERATION)
 
+    def set_split(self, old: TrafficSplit | None, new: TrafficSplit | None) -> None:
+        if old is not None:
+            filed = self._splits.get(old.root, {})
+            filed.pop(old.metadata.key, None)
+            if not filed:
+                self._splits.pop(old.root, None)
+            self.changed.add(("split", *old.root))
+        if new is not None:
+            self._splits.setdefault(new.root, {})[new.metadata.key] = new
+            self.changed.add(("split", *new.root))
+
     def set_remote(self, key: RemoteKey, remote: Remote | None) -> None:
         if remote is None:
             self._remotes.pop(key, None)
@@ -205,6 +218,11 @@ class State:
         self._note("backed", host)
         return tuple(sorted(set(self._backed.get(host, {}).values())))
 
+    def split(self, service: Key) -> TrafficSplit | None:
+        """How the traffic of a service is shared; the oldest counts, should there be several."""
+        self._note("split", *service)
+        return min(self._splits.get(service, {}).values(), key=_age, default=None)
+
     def link(self, cluster: str) -> Link | None:
         """The Link to a cluster; the oldest, should there be several."""
         self._note("link", cluster)
@@ -221,7 +239,7 @@ class State:
     def federated(self) -> list[FederatedTrustDomain]:
         """Oldest first."""
         self._note(*FEDERATION)
-        return sorted(self._federated.values(), key=lambda each: (each.metadata.creation_timestamp, each.metadata.key))
+        return sorted(self._federated.values(), key=_age)
 
     def remote(self, key: RemoteKey) -> Remote | None:
         """A service of a linked cluster; None while it is not known yet."""
@@ -264,7 +282,7 @@ class State:
     # --- helpers ------------------------------------------------------------------------------------------------
 
     def _by_age(self) -> list[Link]:
-        return sorted(self._links.values(), key=lambda each: (each.metadata.creation_timestamp, each.metadata.key))
+        return sorted(self._links.values(), key=_age)
 
     def _forget_opaque_ports(self) -> None:
         self._opaque_ports = None
@@ -286,6 +304,10 @@ class State:
             backed.pop(key, None)
             if not backed:
                 self._backed.pop(address, None)
+
+
+def _age(item: Link | FederatedTrustDomain | TrafficSplit) -> tuple[str, Key]:
+    return item.metadata.creation_timestamp, item.metadata.key
 
 
 def _addresses(item: EndpointSlice | None) -> set[str]:

@@ -85,9 +85,8 @@ def _default(value: Any, schema: Schema) -> Any:
 def _validate(value: Any, schema: Schema, path: str) -> Iterator[Problem]:
     if value is None and schema.get("nullable"):
         return
-    if schema.get("x-kubernetes-int-or-string"):
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            yield path, "Invalid value: must be an integer or a string"
+    if schema.get("x-kubernetes-int-or-string") and (isinstance(value, bool) or not isinstance(value, int | str)):
+        yield path, "Invalid value: must be an integer or a string"
         return
     expected = schema.get("type")
     if expected in _TYPES and not _is(value, str(expected)):
