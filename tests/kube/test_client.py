@@ -109,6 +109,12 @@ def test_a_kubeconfig_that_cannot_be_used_is_explained(source: config.Source, wo
         config.load(source, None)
 
 
+def test_a_context_that_does_not_exist_is_told_with_those_that_do() -> None:
+    with pytest.raises(errors.ConfigError, match='no context "typo"; it has ') as told:
+        config.load(fake.kubeconfig("http://x"), "typo")
+    assert fake.kubeconfig("http://x")["current-context"] in str(told.value)
+
+
 def test_an_address_that_is_no_url_is_a_problem_of_the_kubeconfig() -> None:
     with pytest.raises(errors.ConfigError, match="cannot be used"):
         connect_sync(fake.kubeconfig("http://east\0"))

@@ -117,7 +117,7 @@ def status(output: str, directory: Path | None) -> None:
     click.echo(json.dumps(state, indent=2) if output == "json" else "\n".join(states.lines(state)))
 
 
-@lab.command(epilog='\b\nExamples:\n  eval "$(isthmus lab env)"\n')
+@lab.command(short_help="Print the lines that set up this shell", epilog='\b\nExamples:\n  eval "$(isthmus lab env)"\n')
 @_dir_option
 def env(directory: Path | None) -> None:
     """Print the lines that point this shell's kubectl and linkerd at the lab."""

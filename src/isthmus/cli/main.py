@@ -61,7 +61,9 @@ Examples:
 """
 
 
-@click.group(cls=LazyGroup, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.version_option(names.VERSION, message="%(version)s")
 @shared_flags
 def cli(**_: str | None) -> None:

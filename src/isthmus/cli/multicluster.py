@@ -49,10 +49,11 @@ multicluster.add_command(check)
 
 
 @multicluster.command(
+    short_help="Print the manifests of the extension",
     epilog=examples(
         "linkerd multicluster install | kubectl apply -f -",
         "linkerd multicluster install --gateway-service-type NodePort --ha | kubectl apply -f -",
-    )
+    ),
 )
 @cluster_options
 @click.option(
@@ -121,9 +122,10 @@ def _control_plane(cluster: Cluster) -> dict[str, Any]:
 
 
 @multicluster.command(
+    short_help="Show the gateways of linked clusters",
     epilog=examples(
         "linkerd --context west multicluster gateways", "linkerd multicluster gateways --cluster-name east -o json"
-    )
+    ),
 )
 @cluster_options
 @click.option("--cluster-name", help="Only the gateway of this cluster")
@@ -175,9 +177,10 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]
 
 
 @multicluster.command(
+    short_help="Print another account for linking clusters",
     epilog=examples(
         "linkerd --context east multicluster allow --service-account-name west | kubectl --context east apply -f -"
-    )
+    ),
 )
 @cluster_options
 @click.option("--service-account-name", required=True, help="The account to make")
@@ -191,9 +194,10 @@ def allow(*, cluster: Cluster, service_account_name: str, namespace: str, ignore
 
 
 @multicluster.command(
+    short_help="Print what to delete to end a link",
     epilog=examples(
         "linkerd --context west multicluster unlink --cluster-name east | kubectl --context west delete -f -"
-    )
+    ),
 )
 @cluster_options
 @click.option("--cluster-name", required=True, help="The linked cluster")
@@ -222,9 +226,10 @@ def _named(api_version: str, kind: str, name: str, namespace: str = "") -> Objec
 
 
 @multicluster.command(
+    short_help="Print what to delete to remove the extension",
     epilog=examples(
         "linkerd multicluster uninstall | kubectl delete -f -",
-    )
+    ),
 )
 @cluster_options
 @click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
@@ -234,7 +239,10 @@ def uninstall(*, cluster: Cluster, output: Any) -> None:
         linked = [str(item["spec"]["targetClusterName"]) for item in _links(client, cluster)]
     if linked:
         listed = "\n".join(f"  * {name}" for name in linked)
-        fail(f"Please unlink the following clusters before uninstalling multicluster:\n{listed}")
+        fail(
+            f"Please unlink the following clusters before uninstalling multicluster:\n{listed}",
+            f"Run `linkerd multicluster unlink --cluster-name {linked[0]} | kubectl delete -f -`.",
+        )
     shared = {"CustomResourceDefinition"}
     """The control plane watches these kinds as well."""
     objects = [

@@ -14,7 +14,7 @@ from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, PODS
 from isthmus.cli.health import Category, Check, Problem, Settled
 from isthmus.cli.options import Cluster, cluster_options
 from isthmus.kube import errors
-from isthmus.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Object
+from isthmus.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Object, plain
 from isthmus.multicluster import links
 from isthmus.multicluster.objects import LINKS, SERVICES, SLICES, Service
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 INSTALL: Final = "run `linkerd multicluster install | kubectl apply -f -`"
 LINK_PATIENCE: Final = 20.0
 """Seconds a Link that was just applied may take; after that, what its controller says of it is an answer."""
+CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
+GATEWAY_SERVICES: Final = plain("v1", "Service", "services")
 MIRRORS: Final = f"{names.MIRRORED_SERVICE_LABEL}=true"
 EPILOG: Final = """
 \b
@@ -61,6 +63,7 @@ def category(extension: "Extension") -> Category:
                 retryable=True,
                 patience=LINK_PATIENCE,
             ),
+            made("Links lead to other clusters", "links-lead-away", extension.require_other_clusters, warning=True),
             made("Link and CLI versions match", "links-version", extension.require_link_versions, warning=True),
             made(
                 "remote cluster access credentials are valid",
@@ -139,6 +142,24 @@ class Extension:
         wrong = [(item, problem) for item in self.links() for problem in links.parse(item).problems]
         _raise_for(wrong)
         self.require_condition("Accepted")
+
+    def require_other_clusters(self) -> None:
+        """That no Link leads back: one that was applied in the wrong cluster works, but not for whom it should."""
+        found = self.links()
+        if not found:
+            return
+        service = self._found(GATEWAY_SERVICES, names.GATEWAY) or {}
+        ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+        own = {entry.get("ip") or entry.get("hostname") for entry in ingress}
+        roots = self.client.get(CONFIG_MAPS, names.TRUST_ROOTS_CONFIG_MAP, names.CONTROL_PLANE_NAMESPACE)["data"]
+        wrong = []
+        for item in found:
+            spec = item["spec"]
+            addresses = set(str(spec.get("gatewayAddress", "")).split(","))
+            if spec.get("targetTrustDomain") == roots.get(names.TRUST_DOMAIN_KEY) and own & addresses:
+                name = spec["targetClusterName"]
+                wrong.append((item, f"leads to this cluster itself: apply it in the cluster that is to call {name}"))
+        _raise_for(wrong)
 
     def require_link_versions(self) -> None:
         wrong = []
@@ -220,6 +241,26 @@ class Extension:
             raise kind(f"namespace {self.namespace} has no pods: {INSTALL}")
         for pod in pods:
             require_ready(pod, container=names.PROXY_CONTAINER)
+        self._require_gateway()
+
+    def _require_gateway(self) -> None:
+        """That a gateway which was installed is whole: nobody else would tell the cluster that it is cut off."""
+        name = f"{self.namespace}/{names.GATEWAY}"
+        service = self._found(GATEWAY_SERVICES, names.GATEWAY)
+        deployment = self._found(DEPLOYMENTS, names.GATEWAY)
+        if service is None and deployment is None:
+            return
+        if service is None or deployment is None:
+            kind = "Service" if service is None else "Deployment"
+            raise Settled(f"{kind} {name} does not exist, other clusters cannot reach this one: {INSTALL}")
+        if not (deployment.get("status") or {}).get("readyReplicas"):
+            raise Problem(f"Deployment {name} has no ready replica: other clusters cannot reach this one")
+
+    def _found(self, kind: Any, name: str) -> Object | None:
+        try:
+            return dict(self.client.get(kind, name, self.namespace))
+        except errors.NotFound:
+            return None
 
     def require_proxy_versions(self) -> None:
         for pod in self.proxies():

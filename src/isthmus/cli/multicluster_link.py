@@ -74,7 +74,7 @@ Examples:
 """
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=EPILOG, short_help="Print what another cluster needs to reach this one")
 @cluster_options
 @_options
 def link(*, cluster: Cluster, **options: Any) -> None:

@@ -175,6 +175,8 @@ def _given_addresses(text: str | None, port: int | None) -> tuple[str, str] | No
     ports = {own for _, own in found if own} | ({str(port)} if port else set())
     if not found or not all(host for host, _ in found):
         raise click.BadParameter(f'"{text}" is not a list of hosts', param_hint="--gateway-addresses")
+    if wrong := [number for number in sorted(ports) if not 0 < int(number) < 65536]:
+        raise click.BadParameter(f"{wrong[0]} is no port: use 1 to 65535", param_hint="--gateway-addresses")
     if len(ports) > 1:
         raise click.BadParameter(
             f"all addresses of a gateway share one port, not {', '.join(sorted(ports))}",

@@ -25,9 +25,13 @@ def load(source: Source, context: str | None) -> SingleConfig:
     `$KUBECONFIG`, then `~/.kube/config`, as kubectl does.
     """
     try:
-        config = _kubeconfig(source, context).get(context)
+        found = _kubeconfig(source, context)
+        if context and context not in found.contexts:
+            known = ", ".join(sorted(found.contexts)) or "none"
+            raise errors.ConfigError(f'The kubeconfig has no context "{context}"; it has {known}.')
+        config = found.get(context)
     except LightkubeConfigError as error:
-        raise errors.ConfigError(f"The kubeconfig cannot be used: {error}.") from error
+        raise errors.ConfigError(f"The kubeconfig cannot be used: {str(error).rstrip('.')}.") from error
     except (KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError, msgspec.ValidationError) as error:
         detail = (
             f"it has no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {_first_line(error)}"
