@@ -1,8 +1,9 @@
 """A load of HTTP/1.1 GETs over connections that are kept: standard library only, to be run inside a pod.
 
-usage: load.py HOST PORT PATH CONNECTIONS REQUESTS SECONDS
+usage: load.py HOST PORT PATH CONNECTIONS REQUESTS SECONDS RATE
 
-Goes on until so many requests were answered and so much time has passed. Prints `progress N` now and then, and at the
+Goes on until so many requests were answered and so much time has passed, at so many requests a second (0: as many as
+possible). Prints `progress N` now and then, and at the
 end one line of JSON: how many were answered, by which pods, how long it took, and what failed.
 """
 
@@ -25,8 +26,9 @@ class Load:
         self.times: list[float] = []
         self.connections = 0
 
-    async def run(self, connections: int, requests: int, seconds: float) -> None:
+    async def run(self, connections: int, requests: int, seconds: float, rate: float) -> None:
         self.wanted, self.end = requests, time.monotonic() + seconds
+        self.pause = connections / rate if rate else 0.0
         async with asyncio.TaskGroup() as group:
             for _ in range(connections):
                 group.create_task(self.one_client())
@@ -35,12 +37,14 @@ class Load:
         return len(self.times) < self.wanted or time.monotonic() < self.end
 
     async def one_client(self) -> None:
+        due = 0.0
         while self.going_on():
             self.connections += 1
             reader, writer = await asyncio.open_connection(self.host, self.port)
             try:
                 while self.going_on():
                     began = time.monotonic()
+                    due = max(due + self.pause, began)
                     try:
                         async with asyncio.timeout(LONGEST):
                             self.pods[await self.one_request(reader, writer)] += 1
@@ -48,6 +52,7 @@ class Load:
                         self.times.append(time.monotonic() - began)
                     if len(self.times) % PROGRESS == 0:
                         print("progress", len(self.times), flush=True)
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
             except (OSError, EOFError, ValueError, TimeoutError) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
             finally:
@@ -78,8 +83,8 @@ class Load:
 
 
 if __name__ == "__main__":
-    host, port, path, connections, requests, seconds = sys.argv[1:]
+    host, port, path, connections, requests, seconds, rate = sys.argv[1:]
     load = Load(host, int(port), path)
     began = time.monotonic()
-    asyncio.run(load.run(int(connections), int(requests), float(seconds)))
+    asyncio.run(load.run(int(connections), int(requests), float(seconds), float(rate)))
     print(json.dumps({**load.report(), "seconds": round(time.monotonic() - began, 2)}), flush=True)

@@ -38,11 +38,19 @@ class Running:
 
 @contextmanager
 def load(
-    lab: Lab, host: str, *, connections: int, requests: int, seconds: float = 0.0, path: str = "/health"
+    lab: Lab,
+    host: str,
+    *,
+    connections: int,
+    requests: int,
+    seconds: float = 0.0,
+    rate: float = 0.0,
+    path: str = "/health",
+    cluster: str = WEST,
 ) -> Iterator[Running]:
-    """Load from a frontend in west on `http://host:8080`."""
-    inside = ("python", "-I", "-S", "-", host, "8080", path, *map(str, (connections, requests, seconds)))
-    words = ("kubectl", "--context", WEST, "exec", "-i", "deploy/frontend", "-c", "frontend", "--", *inside)
+    """Load from a frontend on `http://host:8080`."""
+    inside = ("python", "-I", "-S", "-", host, "8080", path, *map(str, (connections, requests, seconds, rate)))
+    words = ("kubectl", "--context", cluster, "exec", "-i", "deploy/frontend", "-c", "frontend", "--", *inside)
     process = subprocess.Popen(
         words, env=lab.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     )

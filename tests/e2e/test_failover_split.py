@@ -1,0 +1,139 @@
+"""The tutorial's failover: with its TrafficSplit, losing every local backend costs nobody an answer."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e import inside
+from tests.e2e.loading import load
+from tests.lab_fixture import EAST, WEST, Lab
+
+import isthmus.cli
+
+pytestmark = pytest.mark.lab
+
+EXAMPLES = Path(isthmus.cli.__file__).with_name("examples")
+LINKED = "linkerd-cluster-west"
+RATE = 500.0
+CONNECTIONS = 8
+LONGEST_GAP = 2000.0
+"""Milliseconds that one request may take while the traffic moves to another cluster."""
+
+SPLIT = """\
+apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplit
+metadata:
+  name: backend-split
+  namespace: default
+spec:
+  service: backend
+  backends:
+  - service: backend
+    weight: 100
+  - service: backend-cluster-west
+    weight: 0
+"""
+
+
+@pytest.fixture(scope="module")
+def both(mesh: Lab) -> Iterator[Lab]:
+    """East is linked to west, too, and has a frontend; west has a backend, too."""
+    mesh.kubectl(WEST, "apply", "-f", str(EXAMPLES / "backend.yaml"))
+    mesh.kubectl(EAST, "apply", "-f", str(EXAMPLES / "frontend.yaml"))
+    mesh.apply(EAST, mesh.linkerd(WEST, "multicluster", "link", "--cluster-name", "cluster-west"))
+    for cluster, deployment in ((WEST, "backend"), (EAST, "frontend")):
+        mesh.kubectl(cluster, "rollout", "status", f"deploy/{deployment}", "--timeout", "60s")
+    mesh.wait(lambda: mesh.kubectl(EAST, "get", "svc", "backend-cluster-west", check=False), what="a mirror in east")
+    yield mesh
+    mesh.kubectl(EAST, "-n", "linkerd-multicluster", "delete", "link", LINKED, "--timeout", "60s")
+    mesh.kubectl(EAST, "-n", "linkerd-multicluster", "delete", "secret", "cluster-credentials-cluster-west")
+    mesh.kubectl(EAST, "delete", "-f", str(EXAMPLES / "frontend.yaml"))
+    mesh.kubectl(WEST, "delete", "-f", str(EXAMPLES / "backend.yaml"))
+
+
+@pytest.fixture
+def split(both: Lab) -> Iterator[Lab]:
+    both.apply(EAST, SPLIT)
+    both.wait(lambda: {entry["priority"] for entry in endpoints(both)} == {0, 1}, what="a standby that is known")
+    yield both
+    both.kubectl(EAST, "delete", "trafficsplit", "backend-split")
+    both.kubectl(EAST, "scale", "deploy/backend", "--replicas", "3")
+    both.kubectl(EAST, "rollout", "status", "deploy/backend", "--timeout", "60s")
+
+
+def test_without_local_backends_the_other_cluster_answers_and_with_them_they_do_again(split: Lab) -> None:
+    before, standbys = backends(split, EAST), backends(split, WEST)
+    with load(split, "backend", connections=CONNECTIONS, requests=1, seconds=14, rate=RATE, cluster=EAST) as running:
+        running.answered(1000)
+        split.kubectl(EAST, "scale", "deploy/backend", "--replicas", "0")
+        split.wait(lambda: who(split) in standbys, what="west answers")
+        split.wait(lambda: not backends(split, EAST), what="east's backends are gone")
+        split.kubectl(EAST, "scale", "deploy/backend", "--replicas", "3")
+        split.wait(lambda: who(split) not in standbys, what="east answers again")
+        result = running.finish()
+    after = backends(split, EAST)
+    print(f"scaled to 0 and back: {result}")
+    assert result["failed"] == 0, result["failures"]
+    assert result["slowest_ms"] < LONGEST_GAP
+    assert result["pods"].keys() == before | standbys | after, "each of them had its time, and nobody else"
+    assert answering(split) == after
+
+
+def test_kill_9_of_every_local_backend_costs_no_get(split: Lab) -> None:
+    local, standbys = split.get(EAST, "pods", "-l", "app=backend"), backends(split, WEST)
+    targets = [number for pod in local for number in inside.processes(split, EAST, pod)]
+    with load(split, "backend", connections=CONNECTIONS, requests=1, seconds=8, rate=RATE, cluster=EAST) as running:
+        running.answered(1000)
+        inside.kill(targets)
+        result = running.finish()
+    print(f"{len(targets)} processes of {len(local)} pods killed: {result}")
+    assert result["failed"] == 0, result["failures"]
+    assert result["slowest_ms"] < LONGEST_GAP
+    assert sum(result["pods"].get(pod, 0) for pod in standbys) > 0
+    split.wait(lambda: answering(split) == backends(split, EAST), what="east answers again")
+
+
+def test_a_split_that_would_not_mean_what_it_says_is_refused(both: Lab) -> None:
+    for wrong in (SPLIT.replace("weight: 100", "weight: lots"), SPLIT.replace("weight: 0", "weight: -1")):
+        assert "weight" in both.kubectl(EAST, "apply", "-f", "-", stdin=wrong, check=False)
+    for requests in (SPLIT + "  matches: [{kind: HTTPRouteGroup, name: gets}]\n",):
+        assert "spec.matches: Too many" in both.kubectl(EAST, "apply", "-f", "-", stdin=requests, check=False)
+    assert both.get(EAST, "trafficsplits") == []
+
+
+@pytest.mark.parametrize("version", ["v1alpha1", "v1alpha2", "v1alpha3", "v1alpha4"])
+def test_every_published_version_shares_the_traffic(both: Lab, version: str) -> None:
+    text = SPLIT.replace("v1alpha4", version).replace("weight: 0", "weight: 100")
+    if version == "v1alpha1":
+        text = text.replace("weight: 100", "weight: 500m")
+    both.apply(EAST, text)
+    try:
+        both.wait(lambda: answering(both) == backends(both, EAST) | backends(both, WEST), what="both answer")
+    finally:
+        both.kubectl(EAST, "delete", "trafficsplit", "backend-split")
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+def backends(lab: Lab, cluster: str) -> set[str]:
+    return {pod["metadata"]["name"] for pod in lab.get(cluster, "pods", "-l", "app=backend")}
+
+
+def endpoints(lab: Lab) -> list[dict[str, Any]]:
+    """As proxies in east have them; asking makes sure that one of them does."""
+    who(lab)
+    name = "backend.default.svc.cluster.local:8080"
+    found: list[dict[str, Any]] = json.loads(lab.linkerd(EAST, "diagnostics", "endpoints", name, "-o", "json"))
+    return found
+
+
+def who(lab: Lab) -> str:
+    """The pod that answers a request from east."""
+    command = ("curl", "-sS", "--fail-with-body", "--max-time", "5", "http://backend:8080/health")
+    return str(json.loads(lab.exec(EAST, "deploy/frontend", *command, container="frontend"))["pod"])
+
+
+def answering(lab: Lab) -> set[str]:
+    with load(lab, "backend", connections=2, requests=60, cluster=EAST) as running:
+        return set(running.finish()["pods"])
