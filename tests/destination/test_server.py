@@ -13,6 +13,8 @@ from tests.mesh import objects as make
 from isthmus.destination import server, wire
 from isthmus.destination.world import World
 from isthmus.kube import pki
+from isthmus.mesh.state import Remote
+from isthmus.mesh.workloads import workload
 
 NODE = "client.shop"
 NAME = "outbound/10.96.0.5:80"
@@ -67,6 +69,27 @@ async def test_a_changed_endpoint_is_pushed(world: World) -> None:
         world.state.set_slice(old, new)
         world.touched()
         assert addresses(await client.receive()) == ["10.244.0.7", "10.244.0.8"]
+
+
+async def test_a_standby_arrives_when_it_is_known_and_keeps_nobody_waiting(world: World) -> None:
+    metadata = make.mirror_metadata("west", "web.shop.svc.cluster.local")
+    make.put(world.state, make.link("west"), make.service("web-west", "10.96.0.9", 80, **metadata))
+    world.state.set_split(None, make.split("web", ("web", 100), ("web-west", 0)))
+    async with stream(world) as client:
+        await client.send(wire.CLUSTER, NAME)
+        await client.acknowledge(await client.receive())
+        await client.send(wire.ENDPOINTS, NAME)
+        first = await client.receive()
+        assert addresses(first) == ["10.244.0.7"]
+        await client.acknowledge(first)
+        item = make.endpoint_slice("web", make.endpoint("10.244.0.9", "web-9"))
+        pods = {"uid-web-9": workload(make.pod("web-9", "10.244.0.9"))}
+        world.state.set_remote(("west", "shop", "web"), Remote((item,), pods))
+        world.touched()
+        cluster, endpoints = await client.receive(), await client.receive()
+        assert (cluster.type_url, endpoints.type_url) == (wire.CLUSTER, wire.ENDPOINTS)
+        assignment = endpoint_pb2.ClusterLoadAssignment.FromString(endpoints.resources[0].resource.value)
+        assert [(group.priority, len(group.lb_endpoints)) for group in assignment.endpoints] == [(0, 1), (1, 1)]
 
 
 async def test_an_unknown_destination_is_an_empty_cluster_and_again_when_asked_again(world: World) -> None:

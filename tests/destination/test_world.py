@@ -103,6 +103,27 @@ def test_a_mirror_is_wanted_as_long_as_somebody_listens(world: World, remotes: R
     assert remotes.wanted == set()
 
 
+def test_what_was_held_back_for_a_standby_is_told_when_the_standby_turns_out_to_be_away(
+    world: World, remotes: Remotes
+) -> None:
+    """Its bytes are the same as before, but a proxy that knew more was not told them."""
+    listener = Listener(world).clusters(WEB)
+    world.state.set_split(None, make.split("web", ("web", 100), ("web-east", 0)))
+    world.flush()
+    assert remotes.wanted == {("east", "shop", "web")}
+    grow(world)
+    listener.heard()
+    held = listener.proxy.answer(wire.ENDPOINTS, WEB)
+    assert isinstance(held, Served)
+    assert held.provisional
+    world.state.set_remote(("east", "shop", "web"), Remote(heard=False))
+    world.flush()
+    assert listener.heard() == {WEB}
+    told = listener.proxy.answer(wire.ENDPOINTS, WEB)
+    assert isinstance(told, Served)
+    assert (told.version, told.provisional) == (held.version, False)
+
+
 def test_exports_are_for_gateways_only(world: World) -> None:
     name = "export/10.244.0.7:8080"
     client, gateway = Listener(world), Listener(world, "gw", "linkerd-multicluster")

@@ -10,6 +10,7 @@ from isthmus.mesh.workloads import workload
 from isthmus.resources.core import Namespace, Pod, Service
 from isthmus.resources.discovery import EndpointSlice
 from isthmus.resources.multicluster import FederatedTrustDomain, Link
+from isthmus.resources.splits import TrafficSplit
 
 DOMAIN = "root-1.cluster.local"
 NETWORKS = ("10.244.0.0/16", "10.96.0.0/16")
@@ -90,6 +91,12 @@ def federated(domain: str, bundle: str, *, created: str = "", name: str = "") ->
     return msgspec.convert(
         {"metadata": metadata, "status": {"trustDomain": domain, "bundle": bundle}}, FederatedTrustDomain
     )
+
+
+def split(service: str, *backends: tuple[str, Any], namespace: str = "shop", **metadata: Any) -> TrafficSplit:
+    given = {"name": f"{service}-split", "namespace": namespace, **metadata}
+    listed = [{"service": name, "weight": weight} for name, weight in backends]
+    return msgspec.convert({"metadata": given, "spec": {"service": service, "backends": listed}}, TrafficSplit)
 
 
 def put(into: State, *objects: object) -> None:
