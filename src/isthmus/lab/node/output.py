@@ -56,7 +56,9 @@ class Attachment:
             self.stderr.feed_eof()
 
     async def wait(self) -> int:
-        return await self._process.wait()
+        """Zero: attaching went well, however the container's process ended (as Kubernetes tells it)."""
+        await self._process.wait()
+        return 0
 
     def resize(self, width: int, height: int) -> None:
         self._process.resize(width, height)
