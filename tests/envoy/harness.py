@@ -186,6 +186,7 @@ class Mesh:
         port: int = 80,
         target_cluster: str = "",
         server_name: str = "",
+        shared: bool = False,
     ) -> OutboundCluster:
         """Tell `client` what it reaches at `vip`."""
         cluster = OutboundCluster(
@@ -194,6 +195,7 @@ class Mesh:
             priorities=groups,
             target_cluster=target_cluster,
             server_name=server_name,
+            shared=shared,
         )
         self.put(outbound.load_assignment(cluster), node=client.name)
         self.put(outbound.cluster(cluster), node=client.name, pod=client)

@@ -33,7 +33,12 @@ labels = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 identities = st.builds(Identity, trust_domain=labels, namespace=labels, service_account=labels)
 addresses = st.builds(Address, host=st.ip_addresses().map(str), port=st.integers(1, 65535))
 endpoints = st.builds(
-    Endpoint, address=addresses, identity=st.none() | identities, gateway=st.none() | labels, weight=st.integers(0, 100)
+    Endpoint,
+    address=addresses,
+    identity=st.none() | identities,
+    gateway=st.none() | labels,
+    weight=st.integers(0, 100),
+    backend=st.sampled_from(["", "web", "api"]),
 )
 destinations = st.builds(
     OutboundCluster,

@@ -170,7 +170,9 @@ def somebody(number: int, cluster: str | None = None) -> Endpoint:
 
 def test_who_answers_for_two_backends_has_a_part_of_both() -> None:
     ours, theirs = somebody(1), somebody(2)
-    (found,) = splits.priorities([(Fraction(1), (ours,)), (Fraction(1), (ours, theirs))])
+    (found,) = splits.priorities(
+        [splits.Share("a", Fraction(1), (ours,)), splits.Share("b", Fraction(1), (ours, theirs))]
+    )
     assert {each.address.host: each.weight for each in found} == {"10.244.0.1": 3, "10.244.0.2": 1}
 
 
@@ -182,7 +184,7 @@ def shares(draw: st.DrawFn) -> list[splits.Share]:
         draw(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 30)), max_size=6))
     ):
         cluster = f"cluster-{number}"
-        found.append((Fraction(weight), tuple(somebody(each, cluster) for each in range(count))))
+        found.append(splits.Share(cluster, Fraction(weight), tuple(somebody(each, cluster) for each in range(count))))
     return found
 
 
@@ -190,23 +192,23 @@ def shares(draw: st.DrawFn) -> list[splits.Share]:
 def test_every_endpoint_is_in_one_group_and_standbys_keep_their_order(backends: list[splits.Share]) -> None:
     found = splits.priorities(backends)
     listed = [(each.gateway, each.address) for group in found for each in group]
-    assert sorted(listed) == sorted((each.gateway, each.address) for _, endpoints in backends for each in endpoints)
-    standbys = [endpoints for weight, endpoints in backends if not weight]
-    weighted = [endpoints for weight, endpoints in backends if weight]
+    assert sorted(listed) == sorted((each.gateway, each.address) for share in backends for each in share.endpoints)
+    standbys = [share.endpoints for share in backends if not share.weight]
+    weighted = [share for share in backends if share.weight]
     assert list(found[bool(weighted) :]) == standbys, "each is a priority of its own, empty or not"
     assert len(found) == len(standbys) + bool(weighted)
 
 
 @given(shares())
 def test_traffic_is_shared_by_weight_among_those_who_have_somebody(backends: list[splits.Share]) -> None:
-    present = {endpoints[0].gateway: weight for weight, endpoints in backends if weight and endpoints}
+    present = {share.backend: share.weight for share in backends if share.weight and share.endpoints}
     if not present:
         return
     first = splits.priorities(backends)[0]
     total, weights = sum(present.values()), sum(each.weight for each in first)
     assert weights < 1 << 32
     for cluster, weight in present.items():
-        part = Fraction(sum(each.weight for each in first if each.gateway == cluster), weights)
+        part = Fraction(sum(each.weight for each in first if each.backend == cluster), weights)
         assert abs(part - weight / total) < Fraction(1, 1000)
     if len(present) == 1:
         assert {each.weight for each in first} == {1}
@@ -214,12 +216,12 @@ def test_traffic_is_shared_by_weight_among_those_who_have_somebody(backends: lis
 
 @given(shares(), st.integers(0, 5), st.integers(1, 30))
 def test_a_standby_that_comes_or_goes_moves_no_other(backends: list[splits.Share], which: int, count: int) -> None:
-    if which >= len(backends) or backends[which][0]:
+    if which >= len(backends) or backends[which].weight:
         return
     changed = list(backends)
-    changed[which] = (Fraction(0), tuple(somebody(each, "new") for each in range(count)))
+    changed[which] = backends[which]._replace(endpoints=tuple(somebody(each, "new") for each in range(count)))
     before, after = splits.priorities(backends), splits.priorities(changed)
     moved = [priority for priority, group in enumerate(before) if group != after[priority]]
     assert len(before) == len(after)
     assert len(moved) <= 1
-    assert moved != [0] or not any(weight for weight, _ in backends)
+    assert moved != [0] or not any(share.weight for share in backends)

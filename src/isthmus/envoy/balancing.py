@@ -4,6 +4,7 @@ from typing import Any
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import extension_pb2
+from envoy.extensions.load_balancing_policies.common.v3 import common_pb2
 from envoy.extensions.load_balancing_policies.least_request.v3 import least_request_pb2
 from envoy.type.v3 import percent_pb2
 
@@ -13,15 +14,25 @@ UNLIMITED = 1 << 30
 _FAILURES = 3
 
 
-def policy() -> Any:
-    """Of two random endpoints the one with fewer requests in flight."""
+def policy(*, shared: bool = False) -> Any:
+    """Of two random endpoints the one with fewer requests in flight.
+
+    Where backends have `shared` traffic by weight, first a backend is drawn, however busy it is: or the one that is
+    farther away would get less than its share.
+    """
+    localities = common_pb2.LocalityLbConfig(
+        locality_weighted_lb_config=common_pb2.LocalityLbConfig.LocalityWeightedLbConfig()
+    )
+    least_request = least_request_pb2.LeastRequest(
+        choice_count=wire.uint32(2), locality_lb_config=localities if shared else None
+    )
     return cluster_pb2.LoadBalancingPolicy(
         policies=[
             cluster_pb2.LoadBalancingPolicy.Policy(
                 typed_extension_config=wire.extension(
                     extension_pb2.TypedExtensionConfig,
                     "envoy.load_balancing_policies.least_request",
-                    least_request_pb2.LeastRequest(choice_count=wire.uint32(2)),
+                    least_request,
                 )
             )
         ]

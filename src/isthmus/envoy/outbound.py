@@ -34,7 +34,7 @@ def cluster(outbound: OutboundCluster) -> Any:
         type="EDS",
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=wire.ads()),
         connect_timeout=wire.seconds(_TUNNEL_CONNECT_TIMEOUT if tunnelled else _DIRECT_CONNECT_TIMEOUT),
-        load_balancing_policy=balancing.policy(),
+        load_balancing_policy=balancing.policy(shared=outbound.shared),
         common_lb_config=balancing.common(),
         circuit_breakers=balancing.circuit_breakers(),
         outlier_detection=balancing.outlier_detection(),
@@ -59,13 +59,31 @@ def load_assignment(outbound: OutboundCluster) -> Any:
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=outbound.name,
         endpoints=[
-            endpoint_components_pb2.LocalityLbEndpoints(
-                priority=priority, lb_endpoints=[_lb_endpoint(endpoint) for endpoint in group]
-            )
+            _locality(priority, backend, endpoints)
             for priority, group in enumerate(outbound.priorities)
+            for backend, endpoints in _by_backend(group).items()
         ],
         policy=endpoint_pb2.ClusterLoadAssignment.Policy(overprovisioning_factor=wire.uint32(_NEVER_OVERFLOW)),
     )
+
+
+def _by_backend(group: tuple[Endpoint, ...]) -> dict[str, list[Endpoint]]:
+    found: dict[str, list[Endpoint]] = {}
+    for endpoint in group:
+        found.setdefault(endpoint.backend, []).append(endpoint)
+    return found or {"": []}
+
+
+def _locality(priority: int, backend: str, endpoints: list[Endpoint]) -> Any:
+    """One backend of a group. What Envoy takes for a place on the map stands for the service that answers."""
+    message = endpoint_components_pb2.LocalityLbEndpoints(
+        priority=priority,
+        load_balancing_weight=wire.uint32(max(1, sum(endpoint.weight for endpoint in endpoints))),
+        lb_endpoints=[_lb_endpoint(endpoint) for endpoint in endpoints],
+    )
+    if backend:
+        message.locality.sub_zone = backend
+    return message
 
 
 def sni(outbound: OutboundCluster) -> str:

@@ -47,7 +47,7 @@ class Endpoint:
 
     `identity` None means that the pod has no proxy: it is dialled in plain text (through a gateway, the tunnel is
     encrypted up to the gateway). `gateway` is the linked cluster whose gateway leads to it, None for a pod of this
-    cluster.
+    cluster. `backend` is the service for which it answers, where several share the traffic by weight.
     """
 
     address: Address
@@ -55,6 +55,7 @@ class Endpoint:
     gateway: str | None = None
     pod: str = ""
     weight: int = 1
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class OutboundCluster:
     `opaque` destinations are plain byte streams: no protocol detection, no HTTP.
     `server_name` is the TLS server name to present instead of the service's own: names.GATEWAY_SNI where the
     endpoints are gateways that are asked themselves, as a probe does.
+    `shared`: the first group is several backends, and the sum of their endpoints' weights is the share of each.
     `provisional`: the linked cluster was not heard, so this is for proxies that know nothing better.
     """
 
@@ -87,6 +89,7 @@ class OutboundCluster:
     target_cluster: str = ""
     opaque: bool = False
     server_name: str = ""
+    shared: bool = False
     provisional: bool = False
 
     @property

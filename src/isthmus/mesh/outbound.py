@@ -61,6 +61,7 @@ def _service(state: State, name: str, service: Service, number: int) -> Answer:
         priorities=found.priorities,
         target_cluster=remote.cluster if remote else "",
         opaque=number in state.opaque_ports_of(service),
+        shared=found.shared,
         provisional=found.pending or (found.nobody and found.unheard),
     )
 
@@ -75,6 +76,7 @@ class _Found:
     """
 
     priorities: splits.Groups
+    shared: bool = False
     pending: bool = False
     unheard: bool = False
 
@@ -88,12 +90,17 @@ _NOBODY: Final = _Found(((),))
 
 def _split(state: State, split: TrafficSplit, port: ServicePortSpec) -> _Found:
     """The backends of a split. One that does not exist, or not at this port, is nobody and disturbs no other."""
-    backends = [(each.share, _named(state, split, each.service, port)) for each in split.backends]
-    readable = [(share, found) for share, found in backends if share is not None]
+    readable = [(each.service, each.share) for each in split.backends if each.share is not None]
+    backends = [_named(state, split, name, port) for name, _ in readable]
+    shares = [
+        splits.Share(name, weight, found.priorities[0])
+        for (name, weight), found in zip(readable, backends, strict=True)
+    ]
     return _Found(
-        splits.priorities([(share, found.priorities[0]) for share, found in readable]),
-        pending=any(found.pending for _, found in readable),
-        unheard=any(found.unheard for _, found in readable),
+        splits.priorities(shares),
+        shared=sum(1 for _, weight in readable if weight) > 1,
+        pending=any(found.pending for found in backends),
+        unheard=any(found.unheard for found in backends),
     )
 
 

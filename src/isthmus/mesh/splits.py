@@ -1,15 +1,24 @@
 """A TrafficSplit as groups of endpoints: those that share the traffic, then the standbys in their order."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import gcd
+from typing import NamedTuple
 
 from isthmus.mesh.model import Address, Endpoint
 from isthmus.resources.core import Service, ServicePortSpec
 
 Groups = tuple[tuple[Endpoint, ...], ...]
-Share = tuple[Fraction, tuple[Endpoint, ...]]
-"""The weight of a backend, and who answers for it now."""
+
+
+class Share(NamedTuple):
+    """A backend, its weight, and who answers for it now."""
+
+    backend: str
+    weight: Fraction
+    endpoints: tuple[Endpoint, ...]
+
 
 _PARTS = 1_000_000
 """The traffic of a group, in parts that are given to endpoints: sums of weights must fit into 32 bits."""
@@ -27,29 +36,28 @@ def priorities(shares: Sequence[Share]) -> Groups:
 
     A backend that has nobody leaves its share to the others. Nobody is in two groups: the first one counts.
     """
-    weighted = [(share, endpoints) for share, endpoints in shares if share > 0]
-    standbys = [endpoints for share, endpoints in shares if share <= 0]
+    weighted = [share for share in shares if share.weight]
+    standbys = [share.endpoints for share in shares if not share.weight]
     groups = ([_weighted(weighted)] if weighted else []) + standbys
     return tuple(_each_once(groups))
 
 
 def _weighted(shares: Iterable[Share]) -> tuple[Endpoint, ...]:
     """Every endpoint with its part of its backend's share; who answers for two backends has a part of both."""
-    present = [(share, endpoints) for share, endpoints in shares if endpoints]
-    total = sum((share for share, _ in present), Fraction(0))
+    present = [share for share in shares if share.endpoints]
+    total = sum((share.weight for share in present), Fraction(0))
     parts: dict[_Where, Fraction] = {}
     found: dict[_Where, Endpoint] = {}
-    for share, endpoints in present:
-        for endpoint in endpoints:
+    for share in present:
+        for endpoint in share.endpoints:
             where = _where(endpoint)
-            parts[where] = parts.get(where, Fraction(0)) + share / total / len(endpoints)
-            found[where] = endpoint
-    weights = _whole(parts)
-    return tuple(_with_weight(found[where], weight) for where, weight in weights.items())
+            parts[where] = parts.get(where, Fraction(0)) + share.weight / total / len(share.endpoints)
+            found.setdefault(where, replace(endpoint, backend=share.backend))
+    return tuple(replace(found[where], weight=weight) for where, weight in _whole(parts).items())
 
 
 def _whole(parts: dict[_Where, Fraction]) -> dict[_Where, int]:
-    """The same proportions in small whole numbers; equal parts are all 1, which balancers treat best."""
+    """The same proportions in small whole numbers; equal parts are all 1."""
     rounded = {where: max(1, round(part * _PARTS)) for where, part in parts.items()}
     common = gcd(*rounded.values()) if rounded else 1
     return {where: weight // common for where, weight in rounded.items()}
@@ -65,7 +73,3 @@ def _each_once(groups: Iterable[Iterable[Endpoint]]) -> Iterable[tuple[Endpoint,
 
 def _where(endpoint: Endpoint) -> _Where:
     return endpoint.gateway, endpoint.address
-
-
-def _with_weight(endpoint: Endpoint, weight: int) -> Endpoint:
-    return Endpoint(endpoint.address, endpoint.identity, endpoint.gateway, endpoint.pod, weight)
