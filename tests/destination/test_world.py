@@ -11,6 +11,7 @@ from isthmus.destination.session import PENDING, Session
 from isthmus.destination.wire import Served
 from isthmus.destination.world import Proxy, World
 from isthmus.mesh.state import Remote, RemoteKey
+from isthmus.mesh.workloads import workload
 
 WEB = "outbound/10.96.0.5:80"
 API = "outbound/10.96.0.6:80"
@@ -122,6 +123,31 @@ def test_what_was_held_back_for_a_standby_is_told_when_the_standby_turns_out_to_
     told = listener.proxy.answer(wire.ENDPOINTS, WEB)
     assert isinstance(told, Served)
     assert (told.version, told.provisional) == (held.version, False)
+
+
+def test_moving_to_a_standby_and_back_changes_endpoints_only(world: World) -> None:
+    """A changed cluster would be a new one, with new connections, just when they are needed."""
+    state = world.state
+    state.set_split(None, make.split("web", ("web", 100), ("web-east", 0)))
+    west = make.endpoint_slice("web", make.endpoint("10.244.0.9", "web-9"))
+    state.set_remote(("east", "shop", "web"), Remote((west,), {"uid-web-9": workload(make.pod("web-9", "10.244.0.9"))}))
+    listener = Listener(world).clusters(WEB)
+    local, nobody = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1")), make.endpoint_slice("web")
+    seen = [versions(listener)]
+    for old, new in ((local, nobody), (nobody, local)):
+        state.set_slice(old, new)
+        world.flush()
+        seen.append(versions(listener))
+    assert len({cluster for cluster, _ in seen}) == 1
+    assert seen[0] != seen[1]
+    assert seen[0] == seen[2]
+
+
+def versions(listener: Listener) -> tuple[str, str]:
+    cluster, endpoints = (listener.proxy.answer(each, WEB) for each in (wire.CLUSTER, wire.ENDPOINTS))
+    assert isinstance(cluster, Served)
+    assert isinstance(endpoints, Served)
+    return cluster.version, endpoints.version
 
 
 def test_exports_are_for_gateways_only(world: World) -> None:

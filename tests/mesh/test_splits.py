@@ -1,5 +1,6 @@
 """What a TrafficSplit does to where requests go."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -150,6 +151,34 @@ def test_a_port_is_found_by_its_number_and_else_by_its_name(state: State) -> Non
     state.set_split(None, split(("two", 1), service="one"))
     assert [each.address.port for each in resolved(state, "outbound/10.96.0.11:80").endpoints] == [1]
     assert resolved(state, "outbound/10.96.0.11:90").endpoints == (), "the number counts more than the name"
+
+
+# --- what a proxy keeps -----------------------------------------------------------------------------------------------
+
+
+def test_who_answered_before_stays_known_while_there_are_standbys(state: State) -> None:
+    west_is_heard(state)
+    state.set_split(None, split(("web", 100), ("web-west", 0)))
+    before = resolved(state)
+    state.set_slice(make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1")), None)
+    after = splits.following(before, resolved(state))
+    assert [each.gateway for each in after.endpoints] == ["west"]
+    assert after.peers == before.peers
+    assert splits.following(after, resolved(state)) == after
+
+
+def test_without_standbys_nothing_is_kept(state: State) -> None:
+    before = resolved(state)
+    state.set_slice(make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1")), None)
+    assert splits.following(before, resolved(state)).peers == set()
+
+
+def test_an_address_that_was_given_to_another_service_starts_anew(state: State) -> None:
+    west_is_heard(state)
+    state.set_split(None, split(("web", 100), ("web-west", 0)))
+    before = resolved(state)
+    other = replace(before, service=replace(before.service, name="other"))
+    assert splits.following(before, other) == other
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from isthmus.destination import render, wire
 from isthmus.destination.render import Model
 from isthmus.destination.session import MISSING, PENDING, Answer, Unanswered
 from isthmus.destination.wire import Served
-from isthmus.mesh import exports, gateways, outbound, proxies, trust
+from isthmus.mesh import exports, gateways, outbound, proxies, splits, trust
+from isthmus.mesh.model import OutboundCluster
 from isthmus.mesh.state import RemoteKey, State, Topic
 from isthmus.resources.keys import Key
 
@@ -158,6 +159,8 @@ class World:
         """Answer again; whether there is news for the listeners."""
         model, topics = self.state.trace(lambda: self._model(entry.question))
         self._depend(entry, topics)
+        if isinstance(model, OutboundCluster) and isinstance(entry.model, OutboundCluster):
+            model = splits.following(entry.model, model)
         if model == entry.model:
             return False
         if model is PENDING and entry.served:

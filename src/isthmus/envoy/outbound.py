@@ -12,7 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 from isthmus import names
 from isthmus.envoy import balancing, protocol, tls, wire
 from isthmus.envoy.bootstrap import TUNNEL_LISTENER
-from isthmus.mesh.model import PLAIN, Endpoint, OutboundCluster
+from isthmus.mesh.model import PLAIN, Endpoint, OutboundCluster, Peer
 
 TUNNEL_METADATA = "tunnel"
 """Endpoint metadata that the tunnel listener reads: `authority` and `gateway`."""
@@ -28,7 +28,7 @@ _NEVER_OVERFLOW = 100_000
 
 def cluster(outbound: OutboundCluster) -> Any:
     """The cluster named by the destination; its endpoints come by EDS under the same name."""
-    tunnelled = any(endpoint.gateway is not None for endpoint in outbound.endpoints)
+    tunnelled = any(through_gateway for _, through_gateway in outbound.peers)
     message = cluster_pb2.Cluster(
         name=outbound.name,
         type="EDS",
@@ -103,7 +103,9 @@ def _lb_endpoint(endpoint: Endpoint) -> Any:
         endpoint=endpoint_components_pb2.Endpoint(address=_address(endpoint)),
         load_balancing_weight=wire.uint32(max(1, endpoint.weight)),
     )
-    message.metadata.filter_metadata["envoy.transport_socket_match"].update(_match(endpoint))
+    message.metadata.filter_metadata["envoy.transport_socket_match"].update(
+        _match((endpoint.identity, endpoint.gateway is not None))
+    )
     if endpoint.gateway is not None:
         message.metadata.filter_metadata[TUNNEL_METADATA].update(
             {
@@ -124,16 +126,17 @@ def _address(endpoint: Endpoint) -> Any:
     return address_pb2.Address(envoy_internal_address=internal)
 
 
-def _match(endpoint: Endpoint) -> dict[str, str]:
+def _match(peer: Peer) -> dict[str, str]:
+    identity, through_gateway = peer
     return {
-        "identity": endpoint.identity.spiffe_id if endpoint.identity else PLAIN,
-        "route": "tunnel" if endpoint.gateway is not None else "direct",
+        "identity": identity.spiffe_id if identity else PLAIN,
+        "route": "tunnel" if through_gateway else "direct",
     }
 
 
 def _transports(outbound: OutboundCluster) -> list[Any]:
     """One transport per identity and route. An endpoint that matches none meets a TLS nobody can answer."""
-    wanted = {(match["identity"], match["route"]) for match in map(_match, outbound.endpoints)}
+    wanted = {(match["identity"], match["route"]) for match in map(_match, outbound.peers)}
     return [_transport(identity=identity, route=route, server_name=sni(outbound)) for identity, route in sorted(wanted)]
 
 

@@ -58,6 +58,10 @@ class Endpoint:
     backend: str = ""
 
 
+Peer = tuple[Identity | None, bool]
+"""Who answers (None: no proxy), and whether a gateway leads there: what a connection depends on besides the address."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServicePort:
     """A port of a service, as the client names it."""
@@ -80,6 +84,7 @@ class OutboundCluster:
     `server_name` is the TLS server name to present instead of the service's own: names.GATEWAY_SNI where the
     endpoints are gateways that are asked themselves, as a probe does.
     `shared`: the first group is several backends, and the sum of their endpoints' weights is the share of each.
+    `former` are peers that answered before and may come back; see `splits.following`.
     `provisional`: the linked cluster was not heard, so this is for proxies that know nothing better.
     """
 
@@ -90,6 +95,7 @@ class OutboundCluster:
     opaque: bool = False
     server_name: str = ""
     shared: bool = False
+    former: frozenset[Peer] = frozenset()
     provisional: bool = False
 
     @property
@@ -97,10 +103,15 @@ class OutboundCluster:
         return tuple(endpoint for group in self.priorities for endpoint in group)
 
     @property
+    def peers(self) -> frozenset[Peer]:
+        """Whom a proxy must be able to meet."""
+        return self.former.union((endpoint.identity, endpoint.gateway is not None) for endpoint in self.endpoints)
+
+    @property
     def meshed(self) -> bool:
         """Whether every endpoint has a proxy, so that requests can share one HTTP/2 connection per endpoint."""
-        endpoints = self.endpoints
-        return bool(endpoints) and all(endpoint.identity is not None for endpoint in endpoints)
+        peers = self.peers
+        return bool(peers) and all(identity is not None for identity, _ in peers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import gcd
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from isthmus.mesh.model import Address, Endpoint
+from isthmus.mesh.model import Address, Endpoint, OutboundCluster
 from isthmus.resources.core import Service, ServicePortSpec
 
 Groups = tuple[tuple[Endpoint, ...], ...]
@@ -20,8 +20,10 @@ class Share(NamedTuple):
     endpoints: tuple[Endpoint, ...]
 
 
-_PARTS = 1_000_000
+_PARTS: Final = 1_000_000
 """The traffic of a group, in parts that are given to endpoints: sums of weights must fit into 32 bits."""
+_PEERS: Final = 32
+"""So many kinds of peers are remembered; a service that had more forgets them when they go."""
 _Where = tuple[str | None, Address]
 
 
@@ -40,6 +42,18 @@ def priorities(shares: Sequence[Share]) -> Groups:
     standbys = [share.endpoints for share in shares if not share.weight]
     groups = ([_weighted(weighted)] if weighted else []) + standbys
     return tuple(_each_once(groups))
+
+
+def following(before: OutboundCluster, now: OutboundCluster) -> OutboundCluster:
+    """The same destination, knowing who answered for it before.
+
+    A proxy replaces a cluster, with all its connections, when it has to meet somebody else than before. With standbys
+    that would happen just when traffic moves to them, and again when it moves back.
+    """
+    peers = before.peers | now.peers
+    if len(now.priorities) < 2 or before.service != now.service or len(peers) > _PEERS:
+        return now
+    return replace(now, former=peers)
 
 
 def _weighted(shares: Iterable[Share]) -> tuple[Endpoint, ...]:
