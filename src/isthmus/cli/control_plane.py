@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from isthmus import names
-from isthmus.cli.health import Problem
+from isthmus.cli.health import Problem, Settled
 from isthmus.kube import errors
 from isthmus.kube.kinds import ACCESS_REVIEWS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Kind, Object, plain
 
@@ -152,7 +152,7 @@ class ControlPlane:
     def require_proxies(self, namespace: str | None) -> None:
         meshed = [pod for pod in self.proxies(namespace) if names.COMPONENT_LABEL not in pod["metadata"]["labels"]]
         if not meshed:
-            raise Problem("no pod has a proxy: annotate a workload with `linkerd.io/inject: enabled`")
+            raise Settled("no pod has a proxy: annotate a workload with `linkerd.io/inject: enabled`")
         for pod in meshed:
             require_ready(pod, container=names.PROXY_CONTAINER)
 
