@@ -5,7 +5,7 @@ import base64
 import pytest
 import yaml
 
-from isthmus.install import certificates
+from isthmus.install import certificates, multicluster
 from isthmus.install.controlplane import manifests
 from isthmus.install.render import render
 from isthmus.install.values import InstallValues
@@ -93,6 +93,18 @@ def test_services_lead_to_ports_that_containers_have(objects):
         (template,) = (t for t in templates if selector <= t["metadata"]["labels"].items())
         named = {port["name"] for c in template["spec"]["containers"] for port in c["ports"]}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= named
+
+
+def test_a_traffic_split_is_served_as_every_tool_writes_it_and_outlives_the_multicluster_extension(objects):
+    definition = by_kind(objects, "CustomResourceDefinition")["trafficsplits.split.smi-spec.io"]
+    versions = definition["spec"]["versions"]
+    assert [version["name"] for version in versions if version["served"]] == [f"v1alpha{n}" for n in (1, 2, 3, 4)]
+    assert [version["name"] for version in versions if version["storage"]] == ["v1alpha2"]
+    schemas = [version["schema"] for version in versions]
+    assert all(schema == schemas[0] for schema in schemas), "without conversion, all must admit what one wrote"
+    assert definition["metadata"]["labels"] == {}
+    extension = multicluster.manifests(multicluster.MulticlusterValues(trust_domain="td"))
+    assert definition["metadata"]["name"] not in by_kind(extension, "CustomResourceDefinition")
 
 
 def test_the_printed_yaml_reads_back_as_the_same_objects(objects):

@@ -45,7 +45,7 @@ def endpoints(*, cluster: Cluster, authorities: tuple[str, ...], output: str) ->
     if output == "json":
         click.echo(json.dumps(found, indent=2))
     elif found:
-        click.echo(table(*_columns(found)))
+        click.echo(table(*columns(found)))
     else:
         click.echo("No endpoints found.")
 
@@ -96,7 +96,7 @@ def _ask(client: "SyncClient", cluster: Cluster, address: str) -> dict[str, Any]
         fail(f"You may not reach pods/proxy in namespace {cluster.linkerd_namespace}.", "Ask for that permission.")
 
 
-def _columns(entries: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def columns(entries: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows."""
     rows = [_row(entry) for entry in entries]
     if not any(entry["priority"] for entry in entries):
