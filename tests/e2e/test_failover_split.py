@@ -20,6 +20,8 @@ RATE = 500.0
 CONNECTIONS = 8
 LONGEST_GAP = 2000.0
 """Milliseconds that one request may take while the traffic moves to another cluster."""
+LONGEST_SILENCE = 3000.0
+"""The same when nobody says no: a ping is not answered, nor a connection accepted, before the other cluster is tried."""
 
 SPLIT = """\
 apiVersion: split.smi-spec.io/v1alpha4
@@ -95,6 +97,53 @@ def test_kill_9_of_every_local_backend_costs_no_get(split: Lab) -> None:
     split.wait(lambda: answering(split) == backends(split, EAST), what="east answers again")
 
 
+def test_silence_of_every_local_backend_costs_no_get(split: Lab) -> None:
+    """Nothing is refused, nothing is closed, nothing answers."""
+    local, standbys = split.get(EAST, "pods", "-l", "app=backend"), backends(split, WEST)
+    with load(split, "backend", connections=CONNECTIONS, requests=1, seconds=8, rate=RATE, cluster=EAST) as running:
+        running.answered(1000)
+        for pod in local:
+            silence(split, pod, "add")
+        try:
+            split.wait(lambda: who(split) in standbys, what="west answers")
+        finally:
+            for pod in local:
+                silence(split, pod, "del")
+        result = running.finish()
+    print(f"{len(local)} pods silenced: {result}")
+    assert result["failed"] == 0, result["failures"]
+    assert result["slowest_ms"] < LONGEST_SILENCE
+    split.wait(lambda: answering(split) == backends(split, EAST), what="east answers again")
+
+
+def test_a_split_that_comes_and_goes_under_load_costs_no_get(both: Lab) -> None:
+    shared = SPLIT.replace("weight: 0", "weight: 100")
+    local, remote = backends(both, EAST), backends(both, WEST)
+    with load(both, "backend", connections=CONNECTIONS, requests=1, seconds=8, rate=RATE, cluster=EAST) as running:
+        running.answered(200)
+        for text, expected in ((SPLIT, local), (shared, local | remote), (SPLIT, local)):
+            both.apply(EAST, text)
+            both.wait(lambda expected=expected: answering(both) == expected, what=f"{expected} answer")
+        both.kubectl(EAST, "delete", "trafficsplit", "backend-split")
+        result = running.finish()
+    print(f"split applied, changed twice, deleted: {result}")
+    assert result["failed"] == 0, result["failures"]
+    assert result["pods"].keys() == local | remote
+
+
+def test_a_control_plane_that_starts_anew_takes_no_standby_away(split: Lab) -> None:
+    standbys = backends(split, WEST)
+    with load(split, "backend", connections=CONNECTIONS, requests=1, seconds=10, rate=RATE, cluster=EAST) as running:
+        running.answered(200)
+        split.kubectl(EAST, "-n", "linkerd", "rollout", "restart", "deploy/linkerd-destination")
+        split.kubectl(EAST, "-n", "linkerd", "rollout", "status", "deploy/linkerd-destination", "--timeout", "60s")
+        split.kubectl(EAST, "scale", "deploy/backend", "--replicas", "0")
+        split.wait(lambda: who(split) in standbys, what="west answers")
+        result = running.finish()
+    print(f"control plane restarted, then scaled to 0: {result}")
+    assert result["failed"] == 0, result["failures"]
+
+
 def test_a_split_that_would_not_mean_what_it_says_is_refused(both: Lab) -> None:
     for wrong in (SPLIT.replace("weight: 100", "weight: lots"), SPLIT.replace("weight: 0", "weight: -1")):
         assert "weight" in both.kubectl(EAST, "apply", "-f", "-", stdin=wrong, check=False)
@@ -132,6 +181,11 @@ def who(lab: Lab) -> str:
     """The pod that answers a request from east."""
     command = ("curl", "-sS", "--fail-with-body", "--max-time", "5", "http://backend:8080/health")
     return str(json.loads(lab.exec(EAST, "deploy/frontend", *command, container="frontend"))["pod"])
+
+
+def silence(lab: Lab, pod: dict[str, Any], change: str) -> None:
+    """Have the node drop (`add`), or no longer drop (`del`), what is sent to the pod."""
+    lab.node(EAST, "ip", "route", change, "blackhole", f"{pod['status']['podIP']}/32")
 
 
 def answering(lab: Lab) -> set[str]:

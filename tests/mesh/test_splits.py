@@ -187,7 +187,7 @@ def test_an_address_that_was_given_to_another_service_starts_anew(state: State) 
 @pytest.mark.parametrize(
     ("written", "share"),
     [(0, 0), (100, 100), ("500m", Fraction(1, 2)), ("0", 0), ("1.5", Fraction(3, 2)), ("2k", 2000), (0.5, 0.5),
-     ("lots", None), ("-1", None), (-1, None), ("", None)],
+     ("lots", None), ("-1", None), (-1, None), ("", None), ("1m\n", None), (float("inf"), None)],
 )  # fmt: skip
 def test_weights_are_numbers_or_quantities(written: float | str, share: Fraction | None) -> None:
     assert Backend("web", written).share == share

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from isthmus import names
 from isthmus.install.workloads import Manifest
-from isthmus.resources.splits import WEIGHT_PATTERN
+from isthmus.resources.splits import WEIGHT_LIMIT, WEIGHT_PATTERN
 
 Schema = dict[str, Any]
 
@@ -195,7 +195,7 @@ SPLIT_SPEC: Final = record(
                             "x-kubernetes-int-or-string": True,
                             "anyOf": [{"type": "integer"}, {"type": "string"}],
                             "minimum": 0,
-                            "maximum": 1_000_000_000,
+                            "maximum": WEIGHT_LIMIT,
                             "pattern": WEIGHT_PATTERN,
                         },
                     },

@@ -12,6 +12,7 @@ from isthmus.kube.meta import Key, Meta
 
 WEIGHT_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,9})?(m|k)?$"
 """A weight that is written as text: v1alpha1 has quantities such as `500m`."""
+WEIGHT_LIMIT: Final = 1_000_000_000
 _SUFFIXES: Final = {"m": Fraction(1, 1000), "k": Fraction(1000), None: Fraction(1)}
 
 
@@ -23,8 +24,8 @@ class Backend(msgspec.Struct, frozen=True, gc=False):
     def share(self) -> Fraction | None:
         """The weight as a number, 0 for a standby; None when it cannot be read, which our own schema rules out."""
         if not isinstance(self.weight, str):
-            return Fraction(self.weight) if self.weight >= 0 else None
-        matched = re.match(WEIGHT_PATTERN, self.weight)
+            return Fraction(self.weight) if 0 <= self.weight <= WEIGHT_LIMIT else None
+        matched = re.fullmatch(WEIGHT_PATTERN, self.weight)
         if matched is None:
             return None
         number = self.weight.removesuffix(matched[2] or "")
