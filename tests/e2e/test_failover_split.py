@@ -21,7 +21,7 @@ CONNECTIONS = 8
 LONGEST_GAP = 2000.0
 """Milliseconds that one request may take while the traffic moves to another cluster."""
 LONGEST_SILENCE = 3000.0
-"""The same when nobody says no: a ping is not answered, nor a connection accepted, before the other cluster is tried."""
+"""The same when nobody says no: a ping is not answered, nor a connection accepted, before west is asked."""
 
 SPLIT = """\
 apiVersion: split.smi-spec.io/v1alpha4
