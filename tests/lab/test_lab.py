@@ -96,9 +96,11 @@ def test_a_lab_heals_and_leaves_nothing(tmp_path):
             what="both processes restarted",
         )
         lab.isthmus("lab", "up", "--clusters", "solo")
-        held = [process.pid for process in processes.inside(state["pid"])]
+        held = {process.pid: processes.start_time(process.pid) for process in processes.inside(state["pid"])}
         os.kill(state["pid"], signal.SIGKILL)
-        lab.wait(lambda: not any(processes.start_time(pid) for pid in held), what="every process gone", timeout=10)
+        lab.wait(
+            lambda: not any(processes.alive(*each) for each in held.items()), what="every process gone", timeout=10
+        )
         lab.isthmus("lab", "up", "--clusters", "solo")
         assert json.loads(lab.isthmus("lab", "status", "-o", "json"))["clusters"][0]["server"] == cluster["server"]
     finally:

@@ -168,7 +168,7 @@ async def a_whole_life(pod: Pod, agent: subprocess.Popen[bytes], seen: dict[str,
     pod.identity_appears()
     destination = await pod.start_destination()
     await until(lambda: ask("GET", "/ready")[0] == 200, "ready", pod)
-    seen["rss kB"] = resident(agent.pid)
+    seen["private kB"] = private_memory(agent.pid)
     seen["secret mode"] = oct((pod.directory / "workload.json").stat().st_mode & 0o777)
     seen["files with a key"] = [
         file.name for file in pod.folder.rglob("*") if file.is_file() and b"PRIVATE KEY" in file.read_bytes()
@@ -222,8 +222,8 @@ def children(pid: int) -> list[int]:
     return [each for each in listed if "envoy" in Path(f"/proc/{each}/cmdline").read_text().split("\0")[0]]
 
 
-def resident(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0])
+def private_memory(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().split("RssAnon:")[1].split()[0])
 
 
 def half_a_request() -> socket.socket:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.proxy.init import main
-from isthmus.proxy.redirect import ranges, render
-from isthmus.resources.ports import parse
+from isthmus.proxy.redirect import render
+from isthmus.resources.ports import parse, ranges
 
 GOLDEN = """\
 table ip isthmus

@@ -13,6 +13,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.type.v3 import range_pb2
 
 from isthmus.envoy import wire
+from isthmus.resources.ports import ranges
 
 HTTP = ("http/1.0", "http/1.1", "h2c")
 """What the HTTP inspector calls the protocols it recognizes in plain text."""
@@ -85,5 +86,8 @@ def _listener_filter(name: str, message: Any, skipped_ports: tuple[int, ...] = (
 
 def _any_port(ports: tuple[int, ...]) -> Any:
     predicate = listener_components_pb2.ListenerFilterChainMatchPredicate
-    rules = [predicate(destination_port_range=range_pb2.Int32Range(start=port, end=port + 1)) for port in sorted(ports)]
+    rules = [
+        predicate(destination_port_range=range_pb2.Int32Range(start=first, end=last + 1))
+        for first, last in ranges(ports)
+    ]
     return rules[0] if len(rules) == 1 else predicate(or_match=predicate.MatchSet(rules=rules))

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
+from isthmus.resources.ports import ranges
+
 TABLE: Final = "isthmus"
 
 
@@ -38,14 +40,3 @@ table ip {TABLE} {{
 def _ignore(ports: Iterable[int]) -> str:
     merged = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges(ports))
     return f"tcp dport {{ {merged} }} return\n        " if merged else ""
-
-
-def ranges(ports: Iterable[int]) -> list[tuple[int, int]]:
-    """The ports as (first, last), in order and none touching the next: nft refuses intervals that overlap."""
-    merged: list[tuple[int, int]] = []
-    for port in sorted(set(ports)):
-        if merged and port == merged[-1][1] + 1:
-            merged[-1] = merged[-1][0], port
-        else:
-            merged.append((port, port))
-    return merged

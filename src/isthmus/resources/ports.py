@@ -1,6 +1,6 @@
 """Port annotations: `25,3306` and `4000-4100`, as Linkerd writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -69,3 +69,14 @@ def skipped_inbound(annotations: Mapping[str, str]) -> frozenset[int]:
     except PortError:
         asked = None
     return frozenset((*names.NEVER_REDIRECTED_PORTS, *(names.DEFAULT_SKIPPED_PORTS if asked is None else asked)))
+
+
+def ranges(ports: Iterable[int]) -> list[tuple[int, int]]:
+    """The ports as (first, last), in order and none touching the next."""
+    merged: list[tuple[int, int]] = []
+    for port in sorted(set(ports)):
+        if merged and port == merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], port
+        else:
+            merged.append((port, port))
+    return merged
