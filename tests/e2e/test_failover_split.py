@@ -47,7 +47,8 @@ def both(mesh: Lab) -> Iterator[Lab]:
     mesh.apply(EAST, mesh.linkerd(WEST, "multicluster", "link", "--cluster-name", "cluster-west"))
     for cluster, deployment in ((WEST, "backend"), (EAST, "frontend")):
         mesh.kubectl(cluster, "rollout", "status", f"deploy/{deployment}", "--timeout", "60s")
-    mesh.wait(lambda: mesh.kubectl(EAST, "get", "svc", "backend-cluster-west", check=False), what="a mirror in east")
+    mirror = ("get", "service", "backend-cluster-west", "--ignore-not-found")
+    mesh.wait(lambda: mesh.kubectl(EAST, *mirror), what="a mirror in east")
     yield mesh
     mesh.kubectl(EAST, "-n", "linkerd-multicluster", "delete", "link", LINKED, "--timeout", "60s")
     mesh.kubectl(EAST, "-n", "linkerd-multicluster", "delete", "secret", "cluster-credentials-cluster-west")

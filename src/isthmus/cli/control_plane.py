@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from isthmus.kube.client import SyncClient
 COMPONENTS: Final = (names.IDENTITY_DEPLOYMENT, names.DESTINATION_DEPLOYMENT, names.INJECTOR_DEPLOYMENT)
 ROLES: Final = ("linkerd-linkerd-identity", "linkerd-linkerd-destination", "linkerd-linkerd-proxy-injector")
-DEFINITIONS: Final = (f"links.{names.LINK_GROUP}", f"federatedtrustdomains.{names.FEDERATION_GROUP}")
+DEFINITIONS: Final = (
+    f"links.{names.LINK_GROUP}",
+    f"federatedtrustdomains.{names.FEDERATION_GROUP}",
+    f"trafficsplits.{names.SPLIT_GROUP}",
+)
 REINSTALL: Final = "run `linkerd install | kubectl apply -f -`"
 
 
