@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "install": ("isthmus.cli.install:install", "Print the manifests of the control plane"),
     "lab": ("isthmus.cli.lab:lab", "Kubernetes-shaped clusters on this machine"),
     "multicluster": ("isthmus.cli.multicluster:multicluster", "Link clusters to each other"),
+    "uninstall": ("isthmus.cli.uninstall:uninstall", "Print the control plane's objects for kubectl delete"),
     "version": ("isthmus.cli.version:version", "Print the versions of the CLI and the control plane"),
 }
 """Command -> where it lives, and its one-line help (told here so that listing loads nothing)."""
