@@ -114,7 +114,7 @@ def install(
     from isthmus.install import certificates  # loads the cryptography library
 
     if crds_only:
-        click.echo(render(crds.multicluster(), output), nl=False)
+        click.echo(render(crds.control_plane(), output), nl=False)
         return
     files = (identity_trust_anchors_file, identity_issuer_certificate_file, identity_issuer_key_file)
     if any(files):

@@ -27,8 +27,7 @@ def manifests(values: InstallValues) -> list[Manifest]:
     components = (_identity(values), _destination(values), _injector(values))
     return [
         _namespace(),
-        *crds.multicluster(),
-        crds.traffic_split(),
+        *crds.control_plane(),
         *(service_account(component.name, namespace=NAMESPACE) for component in components),
         *rbac.control_plane(),
         *_configuration(values),

@@ -305,6 +305,11 @@ def traffic_split() -> Manifest:
     )
 
 
+def control_plane() -> list[Manifest]:
+    """The definitions that `linkerd install` prints."""
+    return [*multicluster(), traffic_split()]
+
+
 def multicluster() -> list[Manifest]:
     """The definitions that `linkerd install` and `linkerd multicluster install` both print."""
     return [link(), federated_trust_domain()]
