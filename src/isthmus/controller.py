@@ -14,7 +14,7 @@ PROCESSES: Final = {
     "proxy-injector": "isthmus.injector.main",
     "multicluster-controller": "isthmus.multicluster.__main__",
 }
-"""Each module offers `main(arguments)`, which returns the exit code; None is success."""
+"""Each module offers `main(arguments)`, which returns the exit code."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{named}: the first argument must be one of {', '.join(PROCESSES)}", file=sys.stderr)
         return 2
     module = importlib.import_module(PROCESSES[arguments[0]])
-    return module.main(list(arguments[1:])) or 0
+    return int(module.main(list(arguments[1:])))
 
 
 if __name__ == "__main__":

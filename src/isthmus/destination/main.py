@@ -12,9 +12,8 @@ from isthmus.destination import diagnostics, render, server
 from isthmus.destination.observe import Observer
 from isthmus.destination.remote import Remotes
 from isthmus.destination.world import World
-from isthmus.kube import admin, files, logs
+from isthmus.kube import admin, files, process
 from isthmus.kube.client import Client, connect
-from isthmus.kube.errors import KubeError
 from isthmus.kube.process import until_terminated
 from isthmus.kube.workload import TOKEN_PATH, WorkloadCertificate
 from isthmus.mesh.state import State
@@ -25,15 +24,8 @@ log = logging.getLogger(__name__)
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM; the exit code."""
     flags = parser().parse_args(arguments)
-    logs.setup(flags.log_level)
-    code = 0
-    try:
-        asyncio.run(run(flags))
-    except* (KubeError, OSError, RuntimeError, ValueError) as failures:
-        for error in failures.exceptions:
-            log.error("%s", error)
-        code = 1
-    return code
+    # gRPC says by RuntimeError that it cannot listen, a network that is none is a ValueError.
+    return process.run(run(flags), log_level=flags.log_level, expected=(RuntimeError, ValueError))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -102,11 +94,11 @@ class Destination:
         ):
             roots = follow_roots(self._flags.trust_anchors_file, self._state, self._world.touched)
             await until_terminated(
-                self._observer.run(), self._remotes.run(), self._certificate.run(), roots, self._serve()
+                self._observer.informers.run(), self._remotes.run(), self._certificate.run(), roots, self._serve()
             )
 
     async def _serve(self) -> None:
-        await self._observer.synced()
+        await self._observer.informers.synced()
         await self._certificate.wait()
         credentials = server.credentials(self._shown)
         # What was loaded to start stays for good: keep the collector from walking it in the middle of a push.
@@ -123,7 +115,7 @@ class Destination:
         return server.Shown(current.chain_pem, current.key_pem, self._state.roots())
 
     def _ready(self) -> str | None:
-        waiting = self._observer.waiting_for()
+        waiting = self._observer.informers.waiting_for()
         if waiting:
             return waiting
         if not self._certificate.valid:

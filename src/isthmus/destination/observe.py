@@ -1,12 +1,12 @@
 """What this process watches in its own cluster, and how it gets into the state."""
 
-import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from isthmus import names
 from isthmus.kube.client import Client
+from isthmus.kube.informers import Informers
 from isthmus.kube.watch import Informer
 from isthmus.mesh.state import State
 from isthmus.mesh.workloads import workload
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Observer:
-    """The informers of the local cluster; `run` keeps them current."""
+    """The informers of the local cluster; `informers.run` keeps them current."""
 
     def __init__(self, client: Client, state: State, touched: Callable[[], None]) -> None:
         def pod_changed(old: Pod | None, new: Pod | None) -> None:
@@ -44,7 +44,7 @@ class Observer:
 
         multicluster = names.MULTICLUSTER_NAMESPACE
         self.links = follow(Informer(client, LINKS, namespace=multicluster, optional=True), state.set_link)
-        self._informers: tuple[Informer[Any], ...] = (
+        self.informers = Informers(
             follow(Informer(client, NAMESPACES), state.set_namespace),
             # Only meshed pods: the others have no identity, and an unmeshed cluster costs nothing.
             follow(Informer(client, PODS, labels=names.CONTROL_PLANE_NS_LABEL), pod_changed),
@@ -56,18 +56,3 @@ class Observer:
                 Informer(client, FEDERATED_TRUST_DOMAINS, namespace=multicluster, optional=True), state.set_federated
             ),
         )
-
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for informer in self._informers:
-                group.create_task(informer.run())
-
-    async def synced(self) -> None:
-        """Until everything was listed once: a proxy must not be told that there is nothing."""
-        for informer in self._informers:
-            await informer.synced.wait()
-
-    def waiting_for(self) -> str | None:
-        """The kinds that were not listed yet, in words."""
-        missing = [informer.kind.plural for informer in self._informers if not informer.synced.is_set()]
-        return f"waiting for {', '.join(missing)}" if missing else None

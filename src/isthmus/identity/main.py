@@ -15,8 +15,7 @@ from isthmus.identity.authority import Authority
 from isthmus.identity.ca import Validity
 from isthmus.identity.server import Certifier, Metrics
 from isthmus.identity.tokens import Reviewer, TokenReviewer
-from isthmus.kube import admin, client, durations, files, logs, pki
-from isthmus.kube.errors import KubeError
+from isthmus.kube import admin, client, durations, files, pki, process
 from isthmus.kube.process import until_terminated
 
 log: Final = logging.getLogger(__name__)
@@ -28,15 +27,7 @@ SHUTDOWN_SECONDS: Final = 5.0
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM; the exit code."""
     flags = parser().parse_args(arguments)
-    logs.setup(flags.log_level)
-    code = 0
-    try:
-        asyncio.run(_run(flags))
-    except* (KubeError, OSError) as failures:
-        for error in failures.exceptions:
-            log.error("%s", error)
-        code = 1
-    return code
+    return process.run(_run(flags), log_level=flags.log_level)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY
 from isthmus import names
 from isthmus.injector.config import Config
 from isthmus.injector.server import Webhook
-from isthmus.kube import admin, client, files, logs, pki, tls
-from isthmus.kube.errors import KubeError, NotFound
+from isthmus.kube import admin, client, files, pki, process, tls
+from isthmus.kube.errors import NotFound
 from isthmus.kube.process import until_terminated
 from isthmus.resources.core import NAMESPACES
 
@@ -87,15 +87,7 @@ class Mounted:
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM; the exit code."""
     flags = parser().parse_args(arguments)
-    logs.setup(flags.log_level)
-    code = 0
-    try:
-        asyncio.run(_run(flags))
-    except* (KubeError, OSError) as failures:
-        for error in failures.exceptions:
-            log.error("%s", error)
-        code = 1
-    return code
+    return process.run(_run(flags), log_level=flags.log_level)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,13 +1,13 @@
 """The Link controller as a process."""
 
 import argparse
-import asyncio
 import os
 import socket
+import sys
 from collections.abc import Sequence
 
 from isthmus import names
-from isthmus.kube import admin, logs
+from isthmus.kube import admin, process
 from isthmus.kube.client import connect
 from isthmus.kube.leader import Election
 from isthmus.kube.process import until_terminated
@@ -39,16 +39,15 @@ async def run(options: argparse.Namespace) -> None:
             metrics=Metrics(),
         )
         election = Election(client, names.MULTICLUSTER_CONTROLLER, namespace=options.namespace, identity=identity)
-        async with admin.serve(controller.local.waiting_for, address=options.admin):
+        async with admin.serve(controller.local.informers.waiting_for, address=options.admin):
             await until_terminated(controller.follow(), election.run(controller.lead))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Serve until SIGTERM."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM; the exit code."""
     options = arguments(argv)
-    logs.setup(options.log_level)
-    asyncio.run(run(options))
+    return process.run(run(options), log_level=options.log_level)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

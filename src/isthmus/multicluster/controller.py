@@ -68,12 +68,12 @@ class Controller:
     async def follow(self) -> None:
         """Keep the caches current; also while another replica leads, so that a takeover is quick."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.local.run())
+            group.create_task(self.local.informers.run())
             group.create_task(self._recorder.run())
 
     async def lead(self) -> None:
         """Act on what the caches say, until cancelled."""
-        await self.local.synced()
+        await self.local.informers.synced()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(decisions.decide(self.local))

@@ -1,11 +1,10 @@
 """This cluster as the Link controller sees it: watch caches that all Links share."""
 
-import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from isthmus import names
 from isthmus.kube.client import Client
+from isthmus.kube.informers import Informers
 from isthmus.kube.kinds import Object
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Informer
@@ -45,32 +44,15 @@ class Local:
             namespace=linkerd_namespace,
             fields=f"metadata.name={names.TRUST_ROOTS_CONFIG_MAP}",
         )
-
-    @property
-    def _informers(self) -> tuple[Informer[Any], ...]:
-        return (
-            self.links, self.registrations, self._services, self._slices, self._namespaces, self._secrets,
+        self.informers = Informers(
+            self.links,
+            self.registrations,
+            self._services,
+            self._slices,
+            self._namespaces,
+            self._secrets,
             self._roots,
-        )  # fmt: skip
-
-    async def run(self) -> None:
-        """Follow this cluster until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for informer in self._informers:
-                group.create_task(informer.run())
-
-    async def synced(self) -> None:
-        """Return when everything is known."""
-        for informer in self._informers:
-            await informer.synced.wait()
-
-    def waiting_for(self) -> str | None:
-        """What is not known yet, in words; None when everything is."""
-        for informer in self._informers:
-            if not informer.synced.is_set():
-                why = f": {informer.error}" if informer.error else ""
-                return f"waiting for {informer.kind.describe(informer.namespace)}{why}"
-        return None
+        )
 
     def on_mirror_change(self, handler: Callable[[str], None]) -> None:
         """Tell the name of every Service or slice that changed; "" for what concerns every Link."""
