@@ -73,6 +73,25 @@ async def test_a_link_that_works_is_ready_and_says_so_in_every_column(
         assert status["mirrorServices"][0]["controllerName"] == "linkerd.io/service-mirror"
 
 
+async def test_a_changed_link_is_not_called_broken_while_it_is_followed_anew(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    await east.export()
+    async with west.controller(gateway.url), east.controller(gateway.url):
+        await west.link(east)
+        await west.until(lambda: west.condition("Ready") == "True Ready")
+        seen: list[str] = []
+
+        def followed_anew() -> bool:
+            seen.append(west.link_status()["reason"])
+            return bool(west.link_status()["services"] == "0/0")
+
+        nothing = {"matchLabels": {"mirror.linkerd.io/exported": "elsewhere"}, "matchExpressions": None}
+        await west.client.patch(LINKS, "linkerd-east", {"spec": {"selector": nothing}}, NAMESPACE)
+        await west.until(followed_anew)
+        assert set(seen) == {"Ready"}
+
+
 async def test_roots_are_exchanged_and_follow_a_rotation(east: Cluster, west: Cluster, gateway: Gateway) -> None:
     async with west.controller(gateway.url), east.controller(gateway.url):
         await west.link(east)

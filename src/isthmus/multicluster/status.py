@@ -75,6 +75,11 @@ class Knowledge:
     """On the target's roots; None while they are not known: what was accepted stays, so proxies keep trusting it."""
     registered_trust_domain: str = ""
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is still being found out."""
+        return all(condition.status != "Unknown" for condition in self.conditions)
+
 
 def headline(conditions: Iterable[Condition]) -> Condition | None:
     """The most important condition that does not hold."""

@@ -32,6 +32,8 @@ _LOOK_AT_WATCHES: Final = 1.0
 """Watches do not tell when they fail, so the status looks at them this often."""
 _STATUS_PAUSE: Final = 0.2
 """Changes of status that come together are written together."""
+_SETTLING: Final = 2.0
+"""Seconds in which a Link that was followed before keeps its status while everything is found out anew."""
 _TOLD: Final = frozenset({"Accepted", "Reachable", "TrustEstablished"})
 _LATENCY_EVERY: Final = 30.0
 """The latency of every probe is in the metrics; the status keeps a recent one without a write for each probe."""
@@ -220,13 +222,18 @@ class Worker:
 
     # --- status ---------------------------------------------------------------------------------------------------
     async def _keep_status(self) -> None:
+        settled_by = time.monotonic() + (_SETTLING if self._status.get("conditions") else 0.0)
         while True:
+            unsettled = settled_by - time.monotonic()
             try:
-                async with asyncio.timeout(_LOOK_AT_WATCHES):
+                async with asyncio.timeout(unsettled if unsettled > 0 else _LOOK_AT_WATCHES):
                     await self._status_changed.wait()
             except TimeoutError:
                 pass
             known = self._knowledge()
+            if time.monotonic() < settled_by and not known.complete:
+                # What the Link says was true a moment ago: a changed spec or a new leader is no outage.
+                continue
             self._tell_problems(known.conditions)
             self._status = await write_status(self._local.client, self.link, known, self._status)
             await asyncio.sleep(_STATUS_PAUSE)
