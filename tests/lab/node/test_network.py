@@ -1,5 +1,7 @@
 """Addresses and cables of pods."""
 
+from ipaddress import IPv4Interface
+
 import pytest
 
 from isthmus.lab.node import network
@@ -36,3 +38,9 @@ def test_names_of_interfaces_fit_the_kernel_and_differ():
     links = [network.pod_commands(name, address="10.0.0.2", gateway="10.0.0.1")[0][1].split()[2] for name in names]
     assert len(set(links)) == 2
     assert all(len(link) <= 15 for link in links)
+
+
+def test_the_bridge_of_a_node_keeps_its_mac_address_while_pods_come_and_go():
+    """Set by hand, or the bridge takes that of a port, and pods keep sending to one that is gone."""
+    _, inside = network.node_commands("n", wan="wan", address=IPv4Interface("172.30.0.11/16"), pod_cidr="10.244.0.0/16")
+    assert f"link add {network.BRIDGE} address {network.BRIDGE_MAC} type bridge" in inside

@@ -16,6 +16,9 @@ from typing import Final
 from isthmus.lab.node.commands import run
 
 BRIDGE: Final = "cni0"
+BRIDGE_MAC: Final = "0a:58:0a:f4:00:01"
+"""A bridge without a MAC address of its own takes the lowest of its ports': it changes as pods come and go, and what
+other pods send to the old one is lost until they ask again, up to half a minute later."""
 UPLINK: Final = "eth0"
 NAMESPACES: Final = "/run/netns"
 DIAL_TIMEOUT: Final = 5.0
@@ -49,7 +52,7 @@ def node_commands(netns: str, *, wan: str, address: IPv4Interface, pod_cidr: str
     prefix = IPv4Network(pod_cidr).prefixlen
     inside = [
         "link set lo up",
-        f"link add {BRIDGE} type bridge",
+        f"link add {BRIDGE} address {BRIDGE_MAC} type bridge",
         f"addr add {gateway_of(pod_cidr)}/{prefix} dev {BRIDGE}",
         f"link set {BRIDGE} up",
         f"addr add {address} dev {UPLINK}",
