@@ -88,7 +88,7 @@ def issue(
 
 def workload_names(identity: Identity) -> list[x509.GeneralName]:
     """The two names in a workload certificate."""
-    return [x509.UniformResourceIdentifier(identity.spiffe_id), x509.DNSName(identity.dns_name())]
+    return [x509.UniformResourceIdentifier(identity.spiffe_id), x509.DNSName(identity.dns_name)]
 
 
 def _checked_key(request_pem: str, identity: Identity) -> CertificatePublicKeyTypes:

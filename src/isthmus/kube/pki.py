@@ -67,10 +67,6 @@ class CertificateInfo:
     uris: tuple[str, ...]
     fingerprint: str
 
-    @property
-    def self_signed(self) -> bool:
-        return self.subject == self.issuer
-
 
 class CertificateError(Exception):
     """A certificate or key that cannot be used; the message is a sentence for a person."""

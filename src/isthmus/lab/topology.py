@@ -20,7 +20,6 @@ DNS_VIP: Final = "10.96.0.10"
 API_PORT: Final = 6443
 CLUSTER_DOMAIN: Final = "cluster.local"
 MAX_CLUSTERS: Final = 64
-DEFAULT_CLUSTERS: Final = ("cluster-east", "cluster-west")
 
 NODE_PORTS: Final = range(30000, 32768)
 

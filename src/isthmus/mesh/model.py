@@ -6,6 +6,8 @@ Everything here is hashable and compared by value, so a resource is rebuilt exac
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from isthmus import names
+
 PLAIN: Final = "plain"
 """The transport of an endpoint that has no proxy."""
 
@@ -20,14 +22,12 @@ class Identity:
 
     @property
     def spiffe_id(self) -> str:
-        return f"spiffe://{self.trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
+        return names.spiffe_id(self.trust_domain, self.namespace, self.service_account)
 
-    def dns_name(self, control_plane_namespace: str = "linkerd") -> str:
+    @property
+    def dns_name(self) -> str:
         """Linkerd's name for the same identity."""
-        return (
-            f"{self.service_account}.{self.namespace}.serviceaccount.identity."
-            f"{control_plane_namespace}.{self.trust_domain}"
-        )
+        return names.identity_name(self.trust_domain, self.namespace, self.service_account)
 
 
 @dataclass(frozen=True, slots=True, order=True)

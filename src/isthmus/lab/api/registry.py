@@ -5,7 +5,6 @@ from typing import Final
 
 from isthmus.lab.api.contracts import ResourceInfo
 
-_READ_ONLY: Final = ("get", "list", "watch")
 _CREATE_ONLY: Final = ("create",)
 
 

@@ -14,7 +14,6 @@ from enum import Enum, IntEnum
 from itertools import chain
 from typing import Final, NamedTuple
 
-MAX_FRAME: Final = 1 << 24
 MAX_HEADERS: Final = 64 * 1024
 _VERSION: Final = 3
 _CONTROL: Final = 0x80000000

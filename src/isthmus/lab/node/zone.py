@@ -6,7 +6,6 @@ from typing import Final
 
 from isthmus.lab.client import Object
 
-ANSWERED_TYPES: Final = frozenset({"A", "SRV", "CNAME"})
 MAX_ALIASES: Final = 8
 """ExternalNames that lead to each other end somewhere."""
 
