@@ -6,7 +6,7 @@ import pytest
 from isthmus import names
 from isthmus.resources.core import Pod, Secret, Service
 from isthmus.resources.discovery import EndpointSlice
-from isthmus.resources.exports import Mirrored, exported, mirrored
+from isthmus.resources.exports import Federation, Mirrored, exported, federation, mirrored
 from isthmus.resources.multicluster import Link
 
 
@@ -61,3 +61,23 @@ def test_a_secret_that_is_not_base64_is_named() -> None:
     with pytest.raises(ValueError, match="the key k of Secret b/a"):
         broken.value("k")
     assert broken.value("other") is None
+
+
+def test_the_mirror_of_a_pod_and_a_flat_mirror_say_so() -> None:
+    labels = {names.MIRRORED_SERVICE_LABEL: "true", names.CLUSTER_NAME_LABEL: "east"}
+    fqn = {names.REMOTE_SERVICE_FQN_ANNOTATION: "db-0.db.shop.svc.cluster.local"}
+    of_pod = {"labels": {**labels, names.HEADLESS_MIRROR_LABEL: "db-east"}, "annotations": fqn}
+    assert mirrored(msgspec.convert({"metadata": of_pod}, Service)) == Mirrored("east", "shop", "db", "db-0")
+    fqn = {names.REMOTE_SERVICE_FQN_ANNOTATION: "web.shop.svc.cluster.local"}
+    flat = {"labels": {**labels, names.REMOTE_DISCOVERY: "east"}, "annotations": fqn}
+    assert mirrored(msgspec.convert({"metadata": flat}, Service)) == Mirrored("east", "shop", "web", flat=True)
+
+
+def test_a_federated_service_names_its_members_in_order() -> None:
+    labels = {names.MIRRORED_SERVICE_LABEL: "true"}
+    annotations = {names.REMOTE_DISCOVERY: "web@north,web@east, @x,y@", names.LOCAL_DISCOVERY_ANNOTATION: "web"}
+    made = msgspec.convert({"metadata": {"labels": labels, "annotations": annotations}}, Service)
+    assert federation(made) == Federation("web", (("web", "north"), ("web", "east")))
+    mirror = {"labels": {**labels, names.CLUSTER_NAME_LABEL: "east"}, "annotations": annotations}
+    assert federation(msgspec.convert({"metadata": mirror}, Service)) is None
+    assert federation(Service()) is None
