@@ -16,8 +16,9 @@ from isthmus.cli.main import cli
 from isthmus.cli.multicluster_link import parse_selector
 from isthmus.cli.multicluster_target import split_port
 from isthmus.kube.kinds import DEPLOYMENTS
+from isthmus.multicluster import tokens
 
-from ..multicluster.clusters import CONFIG_MAPS, LINKS, NAMESPACE, SECRETS, SERVICES, SLICES, Cluster, Gateway
+from ..multicluster.clusters import CONFIG_MAPS, LINKS, NAMESPACE, SERVICES, SLICES, Cluster, Gateway
 
 Run = Callable[..., Awaitable[Result]]
 VALUES = {"clusterDomain": "east.local", "identityTrustDomain": "east.example", "registry": "example.com/mesh"}
@@ -44,12 +45,6 @@ def run(east: Cluster, tmp_path: Path) -> Run:
     return call
 
 
-async def issue_token(cluster: Cluster) -> None:
-    """What the token controller does."""
-    data = {"token": base64.b64encode(cluster.remote_access.encode()).decode(), "ca.crt": "Q0E="}
-    await cluster.client.patch(SECRETS, f"{names.REMOTE_ACCESS_ACCOUNT}-token", {"data": data}, NAMESPACE)
-
-
 async def give_address(cluster: Cluster, *ingress: dict[str, str]) -> None:
     """What a load balancer does."""
     status = {"loadBalancer": {"ingress": list(ingress)}}
@@ -57,7 +52,6 @@ async def give_address(cluster: Cluster, *ingress: dict[str, str]) -> None:
 
 
 async def linkable(cluster: Cluster) -> None:
-    await issue_token(cluster)
     await give_address(cluster, {"ip": "203.0.113.10"}, {"hostname": "gw.example"})
 
 
@@ -116,11 +110,13 @@ async def test_a_loopback_api_server_is_replaced_by_the_address_that_the_cluster
         "server": "http://172.30.0.11:6443",
         "certificate-authority-data": "Q0E=",
     }
-    assert config["users"][0]["user"] == {"token": east.remote_access}
+    token = tokens.parse(config["users"][0]["user"]["token"])
+    assert token is not None
+    assert (token.namespace, token.account) == (NAMESPACE, names.REMOTE_ACCESS_ACCOUNT)
+    assert token.life == 30 * 24 * 3600
 
 
 async def test_a_node_port_gateway_is_given_by_address_and_port(run: Run, east: Cluster) -> None:
-    await issue_token(east)
     spec = {"type": "NodePort", "ports": [{"name": "mc-gateway", "port": 4143, "nodePort": 30443}]}
     await east.client.patch(SERVICES, names.GATEWAY, {"spec": spec}, NAMESPACE)
     refused = await run("mc", "link", "--cluster-name=east", f"--api-server-address={east.url}")
@@ -134,7 +130,6 @@ async def test_a_node_port_gateway_is_given_by_address_and_port(run: Run, east: 
 
 
 async def test_link_without_a_gateway_or_with_a_name_that_cannot_be_used(run: Run, east: Cluster) -> None:
-    await issue_token(east)
     result = await run("mc", "link", "--cluster-name=east", f"--api-server-address={east.url}", "--gateway=false")
     assert list(yaml.safe_load_all(result.stdout))[1]["spec"]["gatewayAddress"] == ""
     refused = await run("mc", "link", "--cluster-name=East_1")
@@ -201,7 +196,7 @@ async def test_uninstall_waits_for_links_to_be_gone_and_unlink_names_them(run: R
 async def test_allow_makes_an_account_that_can_be_revoked_alone(run: Run) -> None:
     result = await run("mc", "allow", "--service-account-name", "partner")
     objects = list(yaml.safe_load_all(result.stdout))
-    assert {"partner", "partner-token"} <= {item["metadata"]["name"] for item in objects}
+    assert {"partner", "partner-trust"} <= {item["metadata"]["name"] for item in objects}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,14 @@ NEVER_WRITTEN = {
 }  # fmt: skip
 """Whoever writes these can run code, or give itself more."""
 
+WRITTEN_ALL_THE_SAME = {
+    # The finalizer of a Link is put on and taken off; credentials are renewed.
+    ("linkerd-multicluster-controller", "links"): {"patch"},
+    ("linkerd-multicluster-controller", "secrets"): {"patch"},
+    # Its own next token, and nobody else's: see below.
+    (REMOTE, "serviceaccounts/token"): {"create"},
+}
+
 
 @dataclass(frozen=True)
 class Grant:
@@ -68,8 +76,7 @@ def test_nobody_may_do_anything_or_become_somebody_else(grant: Grant) -> None:
     assert not grant.verbs & ESCALATION
     if grant.resource in NEVER_WRITTEN:
         allowed = {"get", "list", "watch"}
-        # The finalizer of a Link is put on and taken off.
-        assert grant.verbs <= (allowed | {"patch"} if grant.resource == "links" else allowed)
+        assert grant.verbs <= allowed | WRITTEN_ALL_THE_SAME.get((grant.account, grant.resource), set())
 
 
 def test_secrets_are_read_only_beside_the_links_that_name_them() -> None:
@@ -79,6 +86,10 @@ def test_secrets_are_read_only_beside_the_links_that_name_them() -> None:
         ("linkerd-multicluster-controller", "linkerd-multicluster"),
         ("linkerd-destination", "linkerd-multicluster"),
     }
+    writers = {
+        (grant.account, grant.namespace) for grant in ALL if grant.resource == "secrets" and "patch" in grant.verbs
+    }
+    assert writers == {("linkerd-multicluster-controller", "linkerd-multicluster")}
 
 
 def test_the_gateway_has_no_permission_at_all_and_identity_and_injector_one_each() -> None:
@@ -101,7 +112,10 @@ def test_a_linking_cluster_reads_what_it_mirrors_and_registers_its_roots() -> No
         ("*", "pods", "get", "list"),
         ("linkerd", "configmaps", "list", "watch"),
         ("linkerd-multicluster", "federatedtrustdomains", "create", "delete", "get", "patch"),
+        ("linkerd-multicluster", "serviceaccounts/token", "create"),
     }
+    accounts = [grant.names for grant in ALL if grant.resource == "serviceaccounts/token"]
+    assert accounts == [(REMOTE,)]
     configmaps = [grant.names for grant in ALL if grant.account == REMOTE and grant.resource == "configmaps"]
     assert configmaps == [("linkerd-identity-trust-roots",)]
 

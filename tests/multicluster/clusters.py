@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import CollectorRegistry
 
 from isthmus import names
@@ -21,8 +22,10 @@ from isthmus.kube.meta import Key
 from isthmus.kube.watch import Informer
 from isthmus.lab.api.contracts import SUPERUSER, ApiError, User
 from isthmus.lab.api.rbac import Rbac
+from isthmus.lab.api.reviews import ClusterReviews
 from isthmus.lab.api.server import ApiServer
 from isthmus.lab.api.store import Store
+from isthmus.lab.api.tokens import InvalidTokenError, Tokens
 from isthmus.multicluster.controller import Controller
 from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.objects import FEDERATED_TRUST_DOMAINS, LINKS
@@ -42,20 +45,32 @@ SECONDS = 10.0
 
 
 class TokensAreAccounts:
-    """A bearer token names its service account; none is the administrator; revoked ones get 401."""
+    """A bearer token names its service account, or is one that the cluster made; none is the administrator."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
         self.revoked: set[str] = set()
+        self.made = Tokens(ec.generate_private_key(ec.SECP256R1()))
+        self._store = store
 
     async def authenticate(self, request: web.Request) -> User:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if not scheme:
             return SUPERUSER
+        if token in self.revoked:
+            raise ApiError(401, "Unauthorized", "Unauthorized")
+        if token.count(".") == 2:
+            return self._bound(token)
         namespace, _, account = token.partition(":")
-        if token in self.revoked or not account:
+        if not account:
             raise ApiError(401, "Unauthorized", "Unauthorized")
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         return User(name=f"system:serviceaccount:{namespace}:{account}", groups=groups)
+
+    def _bound(self, token: str) -> User:
+        try:
+            return self.made.verify(token, store=self._store).user
+        except InvalidTokenError as error:
+            raise ApiError(401, "Unauthorized", str(error)) from error
 
 
 class Cluster:
@@ -64,7 +79,7 @@ class Cluster:
     def __init__(self, name: str) -> None:
         self.name = name
         self.store = Store()
-        self.tokens = TokensAreAccounts()
+        self.tokens = TokensAreAccounts(self.store)
         self.trust_domain = f"{name}.example"
         self.url = ""
         self.client: Client
@@ -73,7 +88,9 @@ class Cluster:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Cluster"]:
-        server = ApiServer(store=self.store, authenticator=self.tokens, authorizer=Rbac(self.store))
+        rbac = Rbac(self.store)
+        reviews = ClusterReviews(self.tokens.made, rbac, self.store)
+        server = ApiServer(store=self.store, authenticator=self.tokens, authorizer=rbac, reviews=reviews)
         async with server:
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setblocking(False)
@@ -91,6 +108,8 @@ class Cluster:
         await self.client.create(NAMESPACES, {"metadata": {"name": names.CONTROL_PLANE_NAMESPACE}})
         for item in multicluster.manifests(MulticlusterValues(trust_domain=self.trust_domain)):
             await self.create(item)
+        metadata = {"name": "kube-root-ca.crt", "namespace": NAMESPACE}
+        await self.client.create(CONFIG_MAPS, {"metadata": metadata, "data": {"ca.crt": "CA"}})
         await self.publish_roots(pki.make_root(self.trust_domain).cert_pem)
 
     async def create(self, item: Object) -> None:

@@ -13,7 +13,9 @@ from isthmus.cli.connection import connected
 from isthmus.cli.multicluster_target import Target, inspect, parts
 from isthmus.cli.options import Cluster, cluster_options
 from isthmus.install.render import render
+from isthmus.kube import durations
 from isthmus.kube.kinds import Object
+from isthmus.multicluster import tokens
 
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?")
 """A cluster's name ends up in the names of Services."""
@@ -29,6 +31,16 @@ def _cluster_name(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
+def _lifetime(_: click.Context, __: click.Parameter, value: str) -> int:
+    try:
+        seconds = int(durations.parse(value).total_seconds())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if seconds < tokens.SHORTEST_LIFE:
+        raise click.BadParameter(f"{value} is too short: Kubernetes makes no tokens for less than 10m")
+    return seconds
+
+
 def _options(command: F) -> F:
     """The flags of `link` and `link-gen`, which print the same."""
     flags = (
@@ -36,6 +48,14 @@ def _options(command: F) -> F:
         click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True),
         click.option("--api-server-address", help="Where others reach this API server [default: from the kubeconfig]"),
         click.option("--service-account-name", default=names.REMOTE_ACCESS_ACCOUNT, show_default=True),
+        click.option(
+            "--credentials-lifetime",
+            metavar="DURATION",
+            default=f"{tokens.DEFAULT_LIFE // 3600}h",
+            show_default=True,
+            callback=_lifetime,
+            help="How long the credentials live; the linking cluster renews them before",
+        ),
         click.option("--gateway-name", default=names.GATEWAY, show_default=True),
         click.option("--gateway-namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True),
         click.option(

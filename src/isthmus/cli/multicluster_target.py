@@ -4,7 +4,7 @@ import base64
 import ipaddress
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,16 +15,16 @@ from isthmus import names
 from isthmus.cli.options import Cluster, fail
 from isthmus.kube import errors
 from isthmus.kube.kinds import Object, plain
+from isthmus.multicluster import tokens
 
 if TYPE_CHECKING:
     from isthmus.kube.client import SyncClient
 
 CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
-ACCOUNTS: Final = plain("v1", "ServiceAccount", "serviceaccounts")
-SECRETS: Final = plain("v1", "Secret", "secrets")
 SERVICES: Final = plain("v1", "Service", "services")
-SERVICE_ACCOUNTS: Final = plain("v1", "ServiceAccount", "serviceaccounts")
 SLICES: Final = plain("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+ROOT_CONFIG_MAP: Final = "kube-root-ca.crt"
+"""Kubernetes publishes it in every namespace."""
 INSTALL: Final = "Run `linkerd multicluster install | kubectl apply -f -` there first."
 WAIT: Final = 30.0
 PAUSE: Final = 0.3
@@ -45,7 +45,7 @@ class Target:
     server: str
     authority: str
     account: str
-    token: str
+    token: str = field(repr=False)
     gateway_addresses: str
     gateway_port: str
     gateway_identity: str
@@ -66,10 +66,11 @@ def inspect(
     gateway_addresses: str | None,
     gateway_port: int | None,
     gateway: bool,
+    credentials_lifetime: int,
 ) -> Target:
     """Everything the other cluster must know; ends the command, with the next step, when something is missing."""
     values, roots = _control_plane(client, cluster)
-    token, authority = _token(client, cluster, service_account_name, namespace)
+    made = token(client, cluster, service_account_name, namespace, life=credentials_lifetime)
     trust_domain = roots[names.TRUST_DOMAIN_KEY]
     annotations: dict[str, str] = {}
     hosts, port = "", ""
@@ -88,9 +89,9 @@ def inspect(
         trust_domain=trust_domain,
         trust_bundle=roots[names.TRUST_ROOTS_KEY],
         server=_server(client, api_server_address),
-        authority=authority,
+        authority=_authority(client, namespace),
         account=service_account_name,
-        token=token,
+        token=made,
         gateway_addresses=hosts,
         gateway_port=port,
         gateway_identity=f"{account}.{cluster.linkerd_namespace}.{trust_domain}" if gateway else "",
@@ -114,33 +115,37 @@ def _control_plane(client: "SyncClient", cluster: Cluster) -> tuple[dict[str, An
     return values, data
 
 
-def _token(client: "SyncClient", cluster: Cluster, account: str, namespace: str) -> tuple[str, str]:
-    """The account's token, and the authority (base64 PEM) that vouches for the API server."""
-
-    def ready() -> tuple[str, str] | None:
-        for secret in client.list(SECRETS, namespace):
-            owner = (secret["metadata"].get("annotations") or {}).get("kubernetes.io/service-account.name")
-            data = secret.get("data") or {}
-            if secret.get("type") == "kubernetes.io/service-account-token" and owner == account and "token" in data:
-                return base64.b64decode(data["token"]).decode(), data.get("ca.crt", "")
-        return None
-
+def token(client: "SyncClient", cluster: Cluster, account: str, namespace: str, *, life: int) -> str:
+    """A token of the account, for `life` seconds or what the API server allows; it is kept nowhere."""
     try:
-        client.get(ACCOUNTS, account, namespace)
+        made = client.call(tokens.request(namespace, account, life)).status.token
     except errors.NotFound:
         fail(
             f"{cluster.label} has no ServiceAccount {namespace}/{account}.",
             f"{INSTALL} For an account of your own, use `linkerd multicluster allow`.",
         )
-    hint = f"{INSTALL} For an account of your own, use `linkerd multicluster allow`."
-    try:
-        client.get(SERVICE_ACCOUNTS, account, namespace)
-    except errors.NotFound:
-        fail(f"ServiceAccount {namespace}/{account} does not exist in {cluster.label}.", hint)
-    found = _eventually(ready, f"the token of ServiceAccount {namespace}/{account}")
-    if found is None:
-        fail(f"ServiceAccount {namespace}/{account} of {cluster.label} has no token.", hint)
-    return found
+    except errors.Forbidden as error:
+        fail(str(error), f"Linking needs the permission to create tokens of ServiceAccount {namespace}/{account}.")
+    found = tokens.parse(made)
+    if found and found.life < life:
+        click.echo(
+            f"note: {cluster.label} gives credentials until {found.expiry} at most; they are renewed before.", err=True
+        )
+    return made
+
+
+def _authority(client: "SyncClient", namespace: str) -> str:
+    """Who vouches for the API server (base64 PEM), as its own pods know; "" leaves it to the other cluster's roots."""
+
+    def ready() -> str | None:
+        try:
+            data = client.get(CONFIG_MAPS, ROOT_CONFIG_MAP, namespace).get("data") or {}
+        except errors.NotFound:
+            return None
+        return str(data.get("ca.crt") or "") or None
+
+    found = _eventually(ready, f"ConfigMap {namespace}/{ROOT_CONFIG_MAP}")
+    return base64.b64encode(found.encode()).decode() if found else ""
 
 
 def _eventually(ready: Callable[[], T | None], what: str) -> T | None:

@@ -112,6 +112,7 @@ LINK_STATUS: Final = record(
         "trustDomain": text("The linked cluster's trust domain, as last read from it and accepted."),
         "trustBundle": text("The linked cluster's PEM roots, as last read from it and accepted."),
         "registeredTrustDomain": text("The own trust domain as registered in the linked cluster."),
+        "credentialsExpireAt": text("When the credentials expire; empty when they do not. They are renewed before."),
         "alive": text("Whether the gateway answers: True, False or Unknown."),
         "latency": text("Round trip of the last successful probe."),
         "services": text("Services mirrored, of those exported to this cluster."),
@@ -139,6 +140,7 @@ LINK_COLUMNS: Final = [
     column("Reason", ".status.reason"),
     column("Latency", ".status.latency", priority=1),
     column("Trust-Domain", ".status.trustDomain", priority=1),
+    column("Credentials-Expire", ".status.credentialsExpireAt", priority=1),
     AGE,
 ]
 

@@ -210,7 +210,7 @@ def controller_roles(values: MulticlusterValues) -> list[Manifest]:
                 rbac.rule([names.LINK_GROUP], ["links/status"], ["patch"]),
                 rbac.rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], rbac.FOLLOW),
                 rbac.rule([names.FEDERATION_GROUP], ["federatedtrustdomains/status"], ["patch"]),
-                rbac.rule([""], ["secrets"], rbac.FOLLOW),
+                rbac.rule([""], ["secrets"], [*rbac.FOLLOW, "patch"]),
                 rbac.rule([""], ["events"], ["create", "patch"]),
                 rbac.rule(["coordination.k8s.io"], ["leases"], ["create"]),
                 rbac.rule(["coordination.k8s.io"], ["leases"], ["get", "patch"], only=[name]),
@@ -261,14 +261,11 @@ def registrations_quota(values: MulticlusterValues) -> Manifest:
 
 # --- access for linking clusters ----------------------------------------------------------------------------------
 def remote_access(name: str, *, namespace: str) -> list[Manifest]:
-    """The account whose token goes into a Link's credentials: it reads what is exported and registers trust."""
-    token: Manifest = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "kubernetes.io/service-account-token",
-        "metadata": metadata(f"{name}-token", namespace, annotations={"kubernetes.io/service-account.name": name}),
-    }
-    return [account(name, namespace=namespace), token, *remote_access_roles(name, namespace=namespace)]
+    """The account whose token goes into a Link's credentials: it reads what is exported and registers trust.
+
+    Linkerd keeps a token that never expires beside it; here `link` asks for one that does, and nothing keeps it.
+    """
+    return [account(name, namespace=namespace), *remote_access_roles(name, namespace=namespace)]
 
 
 def remote_access_roles(name: str, *, namespace: str) -> list[Manifest]:
@@ -300,7 +297,8 @@ def remote_access_roles(name: str, *, namespace: str) -> list[Manifest]:
                     [names.FEDERATION_GROUP],
                     ["federatedtrustdomains"],
                     ["get", "create", "patch", "delete"],
-                )
+                ),
+                rbac.rule([""], ["serviceaccounts/token"], ["create"], only=[name]),
             ],
         ),
         role,

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import yaml
@@ -10,6 +11,8 @@ import yaml
 from isthmus import names
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.objects import Secret
+from isthmus.multicluster.status import Condition
+from isthmus.multicluster.tokens import Token
 
 _OUTSIDE: Final = frozenset(
     {"exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "certificate-authority"}
@@ -24,11 +27,47 @@ class Unusable(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The credentials in use: their token if it expires, and why it was not renewed although it was due."""
+
+    token: Token | None = None
+    problem: str = ""
+
+    @property
+    def expiry(self) -> str:
+        return self.token.expiry if self.token else ""
+
+
 def relink(link: Link) -> str:
     """How to get fresh credentials, in words."""
     return (
         f"Run `linkerd multicluster link --cluster-name {link.target}` against {link.target} and apply what it prints."
     )
+
+
+def judged(reachable: Condition, link: Link, used: Used, *, now: float) -> Condition:
+    """The condition `Reachable`, with what is known of the credentials' life."""
+    token = used.token
+    if token is None:
+        return reachable
+    if reachable.reason == "CredentialsRejected" and token.expires <= now:
+        return replace(
+            reachable,
+            message=f"The credentials for {link.target} expired at {token.expiry}, and nothing renewed them before. "
+            f"{relink(link)}",
+        )
+    if reachable.reason != "Connected":
+        return reachable
+    if used.problem:
+        return Condition(
+            "Reachable",
+            "CredentialsNotRenewed",
+            f"The credentials for {link.target} expire at {token.expiry} and could not be renewed: "
+            f"{used.problem.rstrip('.')}. Run `linkerd multicluster install` against {link.target} again, which renews "
+            "the permissions, or link again.",
+        )
+    return replace(reachable, message=f"{reachable.message} The credentials expire at {token.expiry}.")
 
 
 def kubeconfig(link: Link, secret: Secret | None) -> bytes:

@@ -15,6 +15,15 @@ class Metrics:
         self._alive = Gauge("gateway_alive", "Whether the gateway answers its probes (1)", [TARGET], registry=registry)
         self._latency = Gauge("gateway_latency", "Latency of the last probe, in ms", [TARGET], registry=registry)
         self._probes = Counter("gateway_probes", "Probes by result", [TARGET, "probe_successful"], registry=registry)
+        self._expiry = Gauge(
+            "link_credentials_expiration_timestamp_seconds",
+            "When the credentials of the link expire; no series for those that do not",
+            [TARGET],
+            registry=registry,
+        )
+        self._renewals = Counter(
+            "link_credentials_renewals", "Renewals of credentials by result", [TARGET, "successful"], registry=registry
+        )
         self._mirrors = Gauge("mirrored_services", "Services mirrored from the cluster", [TARGET], registry=registry)
 
     def gateway(self, target: str, *, enabled: bool) -> None:
@@ -31,8 +40,18 @@ class Metrics:
     def mirrors(self, target: str, count: int) -> None:
         self._mirrors.labels(target).set(count)
 
+    def credentials(self, target: str, expires: float | None) -> None:
+        if expires is None:
+            self._expiry.remove_by_labels({TARGET: target})
+        else:
+            self._expiry.labels(target).set(expires)
+
+    def renewed(self, target: str, *, successful: bool) -> None:
+        self._renewals.labels(target, str(successful).lower()).inc()
+
     def forget(self, target: str) -> None:
         """Series of a cluster that is no longer linked end."""
-        for gauge in (self._enabled, self._alive, self._latency, self._mirrors):
+        for gauge in (self._enabled, self._alive, self._latency, self._mirrors, self._expiry):
             gauge.remove_by_labels({TARGET: target})
-        self._probes.remove_by_labels({TARGET: target})
+        for counter in (self._probes, self._renewals):
+            counter.remove_by_labels({TARGET: target})

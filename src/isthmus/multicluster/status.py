@@ -18,6 +18,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Reachable": {
         "Connected": "True",
+        "CredentialsNotRenewed": "True",
         "Connecting": "Unknown",
         "SecretMissing": "False",
         "SecretInvalid": "False",
@@ -74,6 +75,7 @@ class Knowledge:
     roots: Verdict | None = None
     """On the target's roots; None while they are not known: what was accepted stays, so proxies keep trusting it."""
     registered_trust_domain: str = ""
+    credentials_expire: str = ""
 
     @property
     def complete(self) -> bool:
@@ -108,6 +110,7 @@ def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object
         "latency": "" if known.latency_ms is None else f"{known.latency_ms:.0f}ms",
         "ready": summary["status"],
         "reason": summary["reason"],
+        "credentialsExpireAt": known.credentials_expire,
     }
     if known.registered_trust_domain:
         # What was registered once stays known until the Link's end, which withdraws it.

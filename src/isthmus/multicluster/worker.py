@@ -23,6 +23,7 @@ from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.objects import LINKS, Secret
 from isthmus.multicluster.registration import Registration
 from isthmus.multicluster.remote import Remote
+from isthmus.multicluster.renewal import Renewal
 from isthmus.multicluster.status import Condition
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ _STATUS_PAUSE: Final = 0.2
 _SETTLING: Final = 2.0
 """Seconds in which a Link that was followed before keeps its status while everything is found out anew."""
 _TOLD: Final = frozenset({"Accepted", "Reachable", "TrustEstablished"})
+_TOLD_REASONS: Final = frozenset({"CredentialsNotRenewed"})
+"""Reasons that are worth an event although nothing is broken yet."""
 _LATENCY_EVERY: Final = 30.0
 """The latency of every probe is in the metrics; the status keeps a recent one without a write for each probe."""
 
@@ -60,6 +63,8 @@ class Worker:
         self._secret_changed = Signal()
         self._remote: Remote | None = None
         self._registration: Registration | None = None
+        self._renewal = Renewal(link, local.client, metrics=metrics, changed=self._status_changed.set)
+        self._settled_by = 0.0
         self._connection = Condition("Reachable", "Connecting", f"Connecting to {link.target}.")
         self._addresses: tuple[str, ...] = ()
         self._resolved = not link.gateway_hosts
@@ -106,6 +111,7 @@ class Worker:
                 where = f"Secret {self.link.namespace}/{self.link.credentials_secret}"
                 self._disconnected(remote.unreachable(self.link, errors.ConfigError(f"{where}: {error}")))
             else:
+                assert secret is not None
                 await self._use(client, kubeconfig, secret)
                 continue
             await self._new_secret(secret)
@@ -113,11 +119,14 @@ class Worker:
     def _disconnected(self, condition: Condition) -> None:
         self._connection = condition
         self._remote = self._registration = None
+        self._renewal.begin(None)
         self._changed.set()
         self._status_changed.set()
 
-    async def _use(self, client: Client, kubeconfig: bytes, secret: Secret | None) -> None:
+    async def _use(self, client: Client, kubeconfig: bytes, secret: Secret) -> None:
         """Follow the target with these credentials until others are there."""
+        self._renewal.begin(kubeconfig)
+        self._settle()
         async with client, asyncio.TaskGroup() as group:
             self._remote = Remote(client, self.link, self._changed)
             self._registration = Registration(self._remote, lambda: self._local.own_roots, self._status_changed)
@@ -125,6 +134,7 @@ class Worker:
             tasks = [
                 group.create_task(self._remote.run()),
                 group.create_task(self._registration.run()),
+                group.create_task(self._renewal.run(client, kubeconfig, secret)),
             ]
             await self._new_secret(secret)
             for task in tasks:
@@ -221,18 +231,21 @@ class Worker:
         self._recorder.record(self.link.reference, reason, message, type="Normal" if normal else "Warning")
 
     # --- status ---------------------------------------------------------------------------------------------------
+    def _settle(self) -> None:
+        """What the Link says was true a moment ago: a changed spec, a new leader or new credentials are no outage."""
+        self._settled_by = time.monotonic() + (_SETTLING if self._status.get("conditions") else 0.0)
+
     async def _keep_status(self) -> None:
-        settled_by = time.monotonic() + (_SETTLING if self._status.get("conditions") else 0.0)
+        self._settle()
         while True:
-            unsettled = settled_by - time.monotonic()
+            unsettled = self._settled_by - time.monotonic()
             try:
                 async with asyncio.timeout(unsettled if unsettled > 0 else _LOOK_AT_WATCHES):
                     await self._status_changed.wait()
             except TimeoutError:
                 pass
             known = self._knowledge()
-            if time.monotonic() < settled_by and not known.complete:
-                # What the Link says was true a moment ago: a changed spec or a new leader is no outage.
+            if time.monotonic() < self._settled_by and not known.complete:
                 continue
             self._tell_problems(known.conditions)
             self._status = await write_status(self._local.client, self.link, known, self._status)
@@ -242,7 +255,8 @@ class Worker:
         """An event for each condition that has become false; those of gateway and mirrors have events of their own."""
         for condition in now:
             before, self._told[condition.type] = self._told.get(condition.type), condition.reason
-            if condition.type in _TOLD and condition.status == "False" and condition.reason != before:
+            wrong = condition.status == "False" or condition.reason in _TOLD_REASONS
+            if condition.type in _TOLD and wrong and condition.reason != before:
                 self._tell(condition.reason, condition.message)
 
     def _knowledge(self) -> status.Knowledge:
@@ -251,7 +265,7 @@ class Worker:
         return status.Knowledge(
             conditions=(
                 conditions.accepted(self.link),
-                self._remote.reachable() if self._remote else self._connection,
+                self._reachable(),
                 conditions.trust_established(
                     self.link, registration.condition if registration else conditions.trust_pending(self.link), roots
                 ),
@@ -264,7 +278,12 @@ class Worker:
             latency_ms=self._latency[1],
             roots=roots,
             registered_trust_domain=registration.domain if registration else "",
+            credentials_expire=self._renewal.used.expiry,
         )
+
+    def _reachable(self) -> Condition:
+        found = self._remote.reachable() if self._remote else self._connection
+        return credentials.judged(found, self.link, self._renewal.used, now=time.time())
 
     def _judge_roots(self) -> acceptance.Verdict | None:
         """What to think of the roots that the target publishes now, beside those of all other Links."""
