@@ -141,6 +141,13 @@ def remote_pod(state: State, cluster: str = "east", account: str = "web", ip: st
     state.set_remote((cluster, "shop", "web"), Remote((item,), pods))
 
 
+def remote_endpoint(gateway: str | None) -> Endpoint:
+    return Endpoint(
+        Address("10.244.0.7", 8080), Identity(EAST_DOMAIN, "shop", "web"), gateway, pod="web-1",
+        cluster="east", namespace="shop", service="web",
+    )  # fmt: skip
+
+
 def test_a_mirror_waits_for_the_linked_cluster(state: State) -> None:
     assert outbound.resolve(state, mirror(state)) is outbound.PENDING
 
@@ -160,9 +167,7 @@ def test_a_mirror_is_every_remote_pod_through_the_gateway(state: State) -> None:
     assert resolved(state, name) == OutboundCluster(
         name=name,
         service=ServicePort("shop", "web-east", 80),
-        priorities=(
-            (Endpoint(Address("10.244.0.7", 8080), Identity(EAST_DOMAIN, "shop", "web"), "east", pod="web-1"),),
-        ),
+        priorities=((remote_endpoint(gateway="east"),),),
         target_cluster="east",
     )
 

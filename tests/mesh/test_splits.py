@@ -200,9 +200,25 @@ def somebody(number: int, cluster: str | None = None) -> Endpoint:
 def test_who_answers_for_two_backends_has_a_part_of_both() -> None:
     ours, theirs = somebody(1), somebody(2)
     (found,) = splits.priorities(
-        [splits.Share("a", Fraction(1), (ours,)), splits.Share("b", Fraction(1), (ours, theirs))]
+        [splits.Share("a", Fraction(1), ((ours,),)), splits.Share("b", Fraction(1), ((ours, theirs),))]
     )
     assert {each.address.host: each.weight for each in found} == {"10.244.0.1": 3, "10.244.0.2": 1}
+
+
+def test_backends_that_fail_over_in_themselves_do_so_before_the_standbys() -> None:
+    here, there, other, standby = somebody(1), somebody(2, "east"), somebody(3), somebody(4, "west")
+    found = splits.priorities(
+        [
+            splits.Share("standby", Fraction(0), ((standby,),)),
+            splits.Share("federated", Fraction(3), ((here,), (there,))),
+            splits.Share("other", Fraction(1), ((other,),)),
+        ]
+    )
+    assert [[(each.address.host, each.weight) for each in group] for group in found] == [
+        [("10.244.0.1", 3), ("10.244.0.3", 1)],
+        [("10.244.0.2", 1)],
+        [("10.244.0.4", 1)],
+    ]
 
 
 @st.composite
@@ -213,7 +229,8 @@ def shares(draw: st.DrawFn) -> list[splits.Share]:
         draw(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 30)), max_size=6))
     ):
         cluster = f"cluster-{number}"
-        found.append(splits.Share(cluster, Fraction(weight), tuple(somebody(each, cluster) for each in range(count))))
+        endpoints = tuple(somebody(each, cluster) for each in range(count))
+        found.append(splits.Share(cluster, Fraction(weight), (endpoints,)))
     return found
 
 
@@ -221,8 +238,8 @@ def shares(draw: st.DrawFn) -> list[splits.Share]:
 def test_every_endpoint_is_in_one_group_and_standbys_keep_their_order(backends: list[splits.Share]) -> None:
     found = splits.priorities(backends)
     listed = [(each.gateway, each.address) for group in found for each in group]
-    assert sorted(listed) == sorted((each.gateway, each.address) for share in backends for each in share.endpoints)
-    standbys = [share.endpoints for share in backends if not share.weight]
+    assert sorted(listed) == sorted((each.gateway, each.address) for share in backends for each in share.groups[0])
+    standbys = [share.groups[0] for share in backends if not share.weight]
     weighted = [share for share in backends if share.weight]
     assert list(found[bool(weighted) :]) == standbys, "each is a priority of its own, empty or not"
     assert len(found) == len(standbys) + bool(weighted)
@@ -230,7 +247,7 @@ def test_every_endpoint_is_in_one_group_and_standbys_keep_their_order(backends: 
 
 @given(shares())
 def test_traffic_is_shared_by_weight_among_those_who_have_somebody(backends: list[splits.Share]) -> None:
-    present = {share.backend: share.weight for share in backends if share.weight and share.endpoints}
+    present = {share.backend: share.weight for share in backends if share.weight and share.groups[0]}
     if not present:
         return
     first = splits.priorities(backends)[0]
@@ -248,7 +265,7 @@ def test_a_standby_that_comes_or_goes_moves_no_other(backends: list[splits.Share
     if which >= len(backends) or backends[which].weight:
         return
     changed = list(backends)
-    changed[which] = backends[which]._replace(endpoints=tuple(somebody(each, "new") for each in range(count)))
+    changed[which] = backends[which]._replace(groups=(tuple(somebody(each, "new") for each in range(count)),))
     before, after = splits.priorities(backends), splits.priorities(changed)
     moved = [priority for priority, group in enumerate(before) if group != after[priority]]
     assert len(before) == len(after)

@@ -43,6 +43,6 @@ def _row(endpoint: Endpoint, priority: int) -> dict[str, object]:
         "port": endpoint.address.port,
         "pod": endpoint.pod,
         "identity": endpoint.identity.spiffe_id if endpoint.identity else None,
-        "cluster": endpoint.gateway,
+        "cluster": endpoint.cluster or None,
         "priority": priority,
     }

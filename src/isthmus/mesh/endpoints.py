@@ -1,7 +1,9 @@
 """From slices and pods to endpoints that know who they are."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum, auto
+from ipaddress import ip_address
 from typing import Final
 
 from isthmus.mesh.model import Address, Endpoint
@@ -21,15 +23,26 @@ Found = Workload | Unknown | None
 """The pod behind an endpoint; None when it has no proxy or is not a pod."""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose endpoints they are: who vouches for them, and for a linked cluster's, what they answer for there."""
+
+    trust_domain: str
+    cluster: str = ""
+    namespace: str = ""
+    service: str = ""
+    gateway: bool = False
+
+
 def endpoints(
     slices: Iterable[EndpointSlice],
     port_name: str,
     find: Callable[[EndpointSlice, SliceEndpoint], Found],
     *,
-    trust_domain: str,
-    gateway: str | None = None,
+    origin: Origin,
+    hostname: str = "",
 ) -> tuple[Endpoint, ...]:
-    """Ready endpoints of one port, each address once, in a stable order."""
+    """Ready endpoints of one port, each address once, in a stable order; only those of a hostname, if it is given."""
     found: dict[Address, Endpoint] = {}
     for item in slices:
         if item.address_type == "FQDN":
@@ -37,21 +50,37 @@ def endpoints(
             continue
         numbers = item.port_numbers(port_name)
         for endpoint in item.endpoints or ():
-            if not endpoint.ready:
+            if not endpoint.ready or (hostname and endpoint.hostname != hostname):
                 continue
             workload = find(item, endpoint)
             if isinstance(workload, Unknown):
                 continue
-            for address in endpoint.addresses:
+            for address in filter(_may_be_dialled(origin), endpoint.addresses):
                 for number in numbers:
                     where = Address(address, number)
                     found[where] = Endpoint(
                         address=where,
-                        identity=workload.identity_at(number, trust_domain) if workload else None,
-                        gateway=gateway,
+                        identity=workload.identity_at(number, origin.trust_domain) if workload else None,
+                        gateway=origin.cluster if origin.gateway else None,
                         pod=endpoint.target_ref.name if endpoint.target_ref else "",
+                        cluster=origin.cluster,
+                        namespace=origin.namespace,
+                        service=origin.service,
                     )
     return tuple(found[where] for where in sorted(found))
+
+
+def _may_be_dialled(origin: Origin) -> Callable[[str], bool]:
+    """What another cluster says must not lead a proxy to its own node or pod."""
+    return _is_elsewhere if origin.cluster and not origin.gateway else lambda _: True
+
+
+def _is_elsewhere(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
 
 
 def pod_key(item: EndpointSlice, endpoint: SliceEndpoint) -> tuple[str, str] | None:

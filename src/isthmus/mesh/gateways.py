@@ -26,6 +26,12 @@ def gateway(link: Link, *, name: str | None = None) -> GatewayCluster | None:
     return GatewayCluster(name or f"{names.GATEWAY_CLUSTER_PREFIX}{link.cluster}", addresses, found)
 
 
+def present(state: State, cluster: str) -> bool:
+    """Whether the Link to a cluster leads through a gateway; else its network is flat."""
+    link = state.link(cluster)
+    return link is not None and bool(link.gateway_hosts)
+
+
 def identity(link: Link) -> Identity | None:
     """Who the gateway is: the account that the Link names, in the trust domain that the target has now."""
     text = link.spec.gateway_identity

@@ -46,8 +46,10 @@ class Endpoint:
     """One pod that answers for a service.
 
     `identity` None means that the pod has no proxy: it is dialled in plain text (through a gateway, the tunnel is
-    encrypted up to the gateway). `gateway` is the linked cluster whose gateway leads to it, None for a pod of this
-    cluster. `backend` is the service for which it answers, where several share the traffic by weight.
+    encrypted up to the gateway). `gateway` is the linked cluster whose gateway leads to it, None for one that is
+    dialled directly. `backend` is the service for which it answers, where several share the traffic by weight.
+    `cluster` is the linked cluster in which it runs, and `namespace` and `service` are what it answers for there; all
+    three are "" for a pod of this cluster.
     """
 
     address: Address
@@ -56,6 +58,9 @@ class Endpoint:
     pod: str = ""
     weight: int = 1
     backend: str = ""
+    cluster: str = ""
+    namespace: str = ""
+    service: str = ""
 
 
 Peer = tuple[Identity | None, bool]
@@ -79,7 +84,8 @@ class OutboundCluster:
     """What an original destination resolves to.
 
     `priorities` are groups of endpoints in failover order, the first preferred; a group may be empty.
-    `target_cluster` is the name of the linked cluster for a mirror service, "" for a service of this cluster.
+    `target_cluster` is the name of the linked cluster for a mirror service, "" for a service of this cluster and for a
+    federated one, whose endpoints say each for itself where they are.
     `opaque` destinations are plain byte streams: no protocol detection, no HTTP.
     `server_name` is the TLS server name to present instead of the service's own: names.GATEWAY_SNI where the
     endpoints are gateways that are asked themselves, as a probe does.

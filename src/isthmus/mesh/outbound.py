@@ -1,18 +1,20 @@
 """What an original destination is: a service, a mirror of a remote one, a gateway's probe, a pod, or an address."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 from isthmus import names
 from isthmus.mesh import addresses, gateways, splits
-from isthmus.mesh.endpoints import UNKNOWN, Found, endpoints, is_pod, pod_id, pod_key
+from isthmus.mesh.endpoints import UNKNOWN, Found, Origin, endpoints, is_pod, pod_id, pod_key
 from isthmus.mesh.model import Address, Endpoint, GatewayCluster, OutboundCluster, ServicePort
 from isthmus.mesh.state import State
 from isthmus.mesh.workloads import Workload
 from isthmus.resources.core import Service, ServicePortSpec
 from isthmus.resources.discovery import EndpointSlice, SliceEndpoint
-from isthmus.resources.exports import Mirrored, mirrored, mirrored_gateway
+from isthmus.resources.exports import Federation, Mirrored, federation, mirrored, mirrored_gateway
+from isthmus.resources.keys import Key
 from isthmus.resources.splits import TrafficSplit
 
 
@@ -93,8 +95,7 @@ def _split(state: State, split: TrafficSplit, port: ServicePortSpec) -> _Found:
     readable = [(each.service, each.share) for each in split.backends if each.share is not None]
     backends = [_named(state, split, name, port) for name, _ in readable]
     shares = [
-        splits.Share(name, weight, found.priorities[0])
-        for (name, weight), found in zip(readable, backends, strict=True)
+        splits.Share(name, weight, found.priorities) for (name, weight), found in zip(readable, backends, strict=True)
     ]
     return _Found(
         splits.priorities(shares),
@@ -111,8 +112,34 @@ def _named(state: State, split: TrafficSplit, name: str, root: ServicePortSpec) 
 
 
 def _backend(state: State, service: Service, port: ServicePortSpec) -> _Found:
-    remote = mirrored(service)
-    return _remote(state, remote, port) if remote else _Found((_local(state, service, port),))
+    if mirror := mirrored(service):
+        return _remote(state, mirror, _Port(port.name, only=len(service.ports) == 1), gateway=not mirror.flat)
+    if union := federation(service):
+        return _federated(state, service, union, port)
+    return _Found((_local(state, service, port),))
+
+
+def _federated(state: State, service: Service, union: Federation, port: ServicePortSpec) -> _Found:
+    """Who is here comes first; then all members in linked clusters together, each the way its Link says."""
+    namespace = service.metadata.namespace
+    wanted = _Port(port.name, only=len(service.ports) == 1)
+    found = [
+        _remote(state, Mirrored(cluster, namespace, name), wanted, gateway=gateways.present(state, cluster))
+        for name, cluster in union.remote
+    ]
+    here = [_here(state, (namespace, union.local), port)] if union.local else []
+    there = [endpoint for each in found for endpoint in each.priorities[0]]
+    return _Found(
+        splits.each_once([*here, there]),
+        pending=any(each.pending for each in found),
+        unheard=any(each.unheard for each in found),
+    )
+
+
+def _here(state: State, local: Key, root: ServicePortSpec) -> tuple[Endpoint, ...]:
+    service = state.service(local)
+    port = splits.port_of(service, root) if service else None
+    return _local(state, service, port) if service and port else ()
 
 
 def _local(state: State, service: Service, port: ServicePortSpec) -> tuple[Endpoint, ...]:
@@ -124,11 +151,23 @@ def _local(state: State, service: Service, port: ServicePortSpec) -> tuple[Endpo
         # Only meshed pods are observed; one of the same name but another life is not the one that answers here.
         return UNKNOWN if workload and not is_pod(endpoint, workload.uid) else workload
 
-    return endpoints(state.slices(service.metadata.key), port.name, find, trust_domain=state.trust_domain)
+    return endpoints(state.slices(service.metadata.key), port.name, find, origin=Origin(state.trust_domain))
 
 
-def _remote(state: State, mirror: Mirrored, port: ServicePortSpec) -> _Found:
-    """Pods of the linked cluster, through its gateway; nobody while it is not known who would vouch for them."""
+class _Port(NamedTuple):
+    """What a port is called here, and whether it is the only one."""
+
+    name: str
+    only: bool
+
+    def among(self, slices: Iterable[EndpointSlice]) -> str:
+        """What it is called there: a member of a federated service may have another name for its only port."""
+        called = {port.name or "" for item in slices for port in item.ports or () if (port.protocol or "TCP") == "TCP"}
+        return called.pop() if self.only and len(called) == 1 else self.name
+
+
+def _remote(state: State, mirror: Mirrored, port: _Port, *, gateway: bool) -> _Found:
+    """Pods of the linked cluster; nobody while it is not known who would vouch for them."""
     link = state.link(mirror.cluster)
     if link is None or not link.trust_domain:
         return _NOBODY
@@ -140,7 +179,8 @@ def _remote(state: State, mirror: Mirrored, port: ServicePortSpec) -> _Found:
         pod = pod_id(item, endpoint)
         return remote.workloads.get(pod, UNKNOWN) if pod else None
 
-    found = endpoints(remote.slices, port.name, find, trust_domain=link.trust_domain, gateway=mirror.cluster)
+    origin = Origin(link.trust_domain, mirror.cluster, mirror.namespace, mirror.name, gateway=gateway)
+    found = endpoints(remote.slices, port.among(remote.slices), find, origin=origin, hostname=mirror.hostname)
     return _Found((found,), unheard=not remote.heard)
 
 

@@ -13,11 +13,11 @@ Groups = tuple[tuple[Endpoint, ...], ...]
 
 
 class Share(NamedTuple):
-    """A backend, its weight, and who answers for it now."""
+    """A backend, its weight, and who answers for it now, in failover order."""
 
     backend: str
     weight: Fraction
-    endpoints: tuple[Endpoint, ...]
+    groups: Groups
 
 
 _PARTS: Final = 1_000_000
@@ -36,12 +36,28 @@ def port_of(backend: Service, root: ServicePortSpec) -> ServicePortSpec | None:
 def priorities(shares: Sequence[Share]) -> Groups:
     """Backends with a weight share the first group; each without one is a standby, in the order written.
 
-    A backend that has nobody leaves its share to the others. Nobody is in two groups: the first one counts.
+    A backend that has nobody leaves its share to the others. Nobody is in two groups: the first one counts. Where a
+    backend fails over in itself, as a federated service does, that comes before the standbys.
     """
     weighted = [share for share in shares if share.weight]
-    standbys = [share.endpoints for share in shares if not share.weight]
-    groups = ([_weighted(weighted)] if weighted else []) + standbys
-    return tuple(_each_once(groups))
+    depth = max((len(share.groups) for share in weighted), default=0)
+    sharing = [_weighted(weighted, each) for each in range(depth)]
+    standbys = [group for share in shares if not share.weight for group in share.groups]
+    return each_once([*sharing, *standbys])
+
+
+def each_once(groups: Iterable[Iterable[Endpoint]]) -> Groups:
+    """Nobody is in two groups, or twice in one: the first one counts."""
+    seen: set[_Where] = set()
+    kept: list[tuple[Endpoint, ...]] = []
+    for group in groups:
+        fresh: dict[_Where, Endpoint] = {}
+        for endpoint in group:
+            if _where(endpoint) not in seen:
+                fresh.setdefault(_where(endpoint), endpoint)
+        seen.update(fresh)
+        kept.append(tuple(fresh.values()))
+    return tuple(kept)
 
 
 def following(before: OutboundCluster, now: OutboundCluster) -> OutboundCluster:
@@ -56,16 +72,16 @@ def following(before: OutboundCluster, now: OutboundCluster) -> OutboundCluster:
     return replace(now, former=peers)
 
 
-def _weighted(shares: Iterable[Share]) -> tuple[Endpoint, ...]:
+def _weighted(shares: Iterable[Share], depth: int) -> tuple[Endpoint, ...]:
     """Every endpoint with its part of its backend's share; who answers for two backends has a part of both."""
-    present = [share for share in shares if share.endpoints]
-    total = sum((share.weight for share in present), Fraction(0))
+    present = [(share, share.groups[depth]) for share in shares if share.groups[depth : depth + 1] not in ((), ((),))]
+    total = sum((share.weight for share, _ in present), Fraction(0))
     parts: dict[_Where, Fraction] = {}
     found: dict[_Where, Endpoint] = {}
-    for share in present:
-        for endpoint in share.endpoints:
+    for share, endpoints in present:
+        for endpoint in endpoints:
             where = _where(endpoint)
-            parts[where] = parts.get(where, Fraction(0)) + share.weight / total / len(share.endpoints)
+            parts[where] = parts.get(where, Fraction(0)) + share.weight / total / len(endpoints)
             found.setdefault(where, replace(endpoint, backend=share.backend))
     return tuple(replace(found[where], weight=weight) for where, weight in _whole(parts).items())
 
@@ -75,14 +91,6 @@ def _whole(parts: dict[_Where, Fraction]) -> dict[_Where, int]:
     rounded = {where: max(1, round(part * _PARTS)) for where, part in parts.items()}
     common = gcd(*rounded.values()) if rounded else 1
     return {where: weight // common for where, weight in rounded.items()}
-
-
-def _each_once(groups: Iterable[Iterable[Endpoint]]) -> Iterable[tuple[Endpoint, ...]]:
-    seen: set[_Where] = set()
-    for group in groups:
-        kept = tuple(endpoint for endpoint in group if _where(endpoint) not in seen)
-        seen.update(map(_where, kept))
-        yield kept
 
 
 def _where(endpoint: Endpoint) -> _Where:
