@@ -1,0 +1,69 @@
+"""How a tutorial's text is taken apart."""
+
+from pathlib import Path
+
+import pytest
+from tests.tutorial import substitutions
+from tests.tutorial.reading import GIVEN, blocks, commands, file_name, tutorial
+
+TEXT = """\
+# Title
+
+Nothing to do.
+
+## First things
+
+```bash
+# On cluster-west
+kubectl get pods -A \\
+  -o wide
+linkerd check
+```
+
+```yaml
+# a-service.yaml
+kind: Service
+```
+
+## Then
+
+```promql
+rate(request_total[5m])
+```
+"""
+
+
+def test_every_block_has_its_language_and_its_section() -> None:
+    found = [(block.section, block.language, block.line) for block in blocks(TEXT)]
+    assert found == [("First things", "bash", 7), ("First things", "yaml", 14), ("Then", "promql", 21)]
+
+
+def test_a_command_goes_on_after_a_backslash() -> None:
+    found = [command.text for command in commands(blocks(TEXT)[0])]
+    assert found == ["# On cluster-west", "kubectl get pods -A -o wide", "linkerd check"]
+
+
+def test_a_file_is_called_as_its_first_comment_says() -> None:
+    assert file_name(blocks(TEXT)[1]) == "a-service.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "cluster"),
+    [
+        ("# On cluster-east", "cluster-east"),
+        ("# On cluster-west, remove the link to cluster-east", "cluster-west"),
+        ("# From cluster-west, check if you can reach cluster-east gateway", "cluster-west"),
+        ("# Apply the link", ""),
+        ("linkerd multicluster link --cluster-name cluster-east > link-east.yaml", ""),
+    ],
+)
+def test_a_comment_says_which_cluster_is_meant_and_a_command_does_not(text: str, cluster: str) -> None:
+    assert substitutions.context(text) == cluster
+
+
+def test_the_tutorial_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "other.md"
+    monkeypatch.setenv(GIVEN, str(path))
+    assert tutorial() is None
+    path.write_text(TEXT)
+    assert tutorial() == path
