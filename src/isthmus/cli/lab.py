@@ -58,6 +58,7 @@ def lab() -> None:
 Examples:
   isthmus lab up
   isthmus lab up --clusters north,south,west --dir /tmp/three
+  isthmus lab up --flat
 """
 )
 @click.option(
@@ -66,8 +67,9 @@ Examples:
     show_default=True,
     help="Names of the clusters, separated by commas.",
 )
+@click.option("--flat", is_flag=True, help="Pods reach the pods of other clusters by their own addresses.")
 @_dir_option
-def up(clusters: str, directory: Path | None) -> None:
+def up(clusters: str, flat: bool, directory: Path | None) -> None:
     """Start a lab and wait until its clusters are ready. Harmless when it runs already."""
     from isthmus.lab import supervisor
     from isthmus.lab.config import LabError
@@ -76,7 +78,7 @@ def up(clusters: str, directory: Path | None) -> None:
     place = _lab(directory)
     names = tuple(name.strip() for name in clusters.split(",") if name.strip())
     try:
-        supervisor.up(place, names, click.echo)
+        supervisor.up(place, names, click.echo, flat=flat)
     except LabError as error:
         _fail(error)
     following = shlex.join([installed(), "lab", "env", *(["--dir", str(directory)] if directory else [])])

@@ -25,10 +25,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What a lab is: its clusters in order, the host port of each API server, and the process that holds it all.
 
     `started` is the kernel's start time of that process, so that a recycled pid is never taken for it.
+    `flat`: pods of all clusters have addresses of their own, and routes to each other.
     """
 
     clusters: list[str]
     ports: dict[str, int]
+    flat: bool = False
     pid: int = 0
     started: int = 0
 
@@ -70,8 +72,8 @@ class LabDir:
     def log(self, cluster: str, process: str) -> Path:
         return self.path / cluster / f"{process}.log"
 
-    def clusters(self, names: list[str]) -> tuple[Cluster, ...]:
-        return clusters(tuple(names), self.path)
+    def clusters(self, names: list[str], *, flat: bool = False) -> tuple[Cluster, ...]:
+        return clusters(tuple(names), self.path, flat=flat)
 
     def read_record(self) -> Record | None:
         """What the lab remembers, None when there is none here."""

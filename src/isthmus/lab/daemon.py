@@ -17,7 +17,7 @@ from typing import Final
 
 from isthmus.lab import wan
 from isthmus.lab.config import RECORDED, Health, LabDir
-from isthmus.lab.topology import CLUSTER_DOMAIN, POD_NETWORK, SERVICE_NETWORK, Cluster
+from isthmus.lab.topology import CLUSTER_DOMAIN, FLAT_POD_NETWORK, SERVICE_NETWORK, Cluster
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ def commands(cluster: Cluster, listen_fd: int) -> dict[str, list[str]]:
     apiserver = ["--data-dir", str(cluster.data_dir), "--listen-fd", str(listen_fd)]
     apiserver += ["--listen-address", f"{cluster.node_ip}:6443", "--service-cidr", str(SERVICE_NETWORK)]
     node = ["--dir", str(cluster.dir), "--kubeconfig", str(cluster.kubeconfig), "--node-ip", cluster.node_ip]
-    node += ["--pod-cidr", str(POD_NETWORK), "--load-balancer-cidr", str(cluster.load_balancer_network)]
+    node += ["--pod-cidr", str(cluster.pod_network), "--load-balancer-cidr", str(cluster.load_balancer_network)]
+    node += ["--routed-cidr", str(FLAT_POD_NETWORK)] if cluster.flat else []
     return {
         "apiserver": [*python, "isthmus.lab.api", *shared, *apiserver],
         "node": [*python, "isthmus.lab.node", *shared, *node],
@@ -159,12 +160,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m isthmus.lab.daemon", description=__doc__)
     parser.add_argument("--dir", required=True, type=Path)
     parser.add_argument("--clusters", required=True, help="names, separated by commas")
+    parser.add_argument("--flat", action="store_true", help="pods reach those of other clusters by their addresses")
     parser.add_argument("--listen-fds", required=True, help="one inherited socket per cluster, separated by commas")
     parser.add_argument("--told-fd", required=True, type=int, help="where RECORDED is read once the lab is on record")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lab = LabDir(arguments.dir)
-    clusters = lab.clusters(arguments.clusters.split(","))
+    clusters = lab.clusters(arguments.clusters.split(","), flat=arguments.flat)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], check=True, timeout=10)
     socket.sethostname("isthmus-lab")
     asyncio.run(wan.build(clusters))

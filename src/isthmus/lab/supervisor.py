@@ -27,15 +27,16 @@ RESTARTS_TOLERATED: Final = 3
 BACKLOG: Final = 512
 
 
-def up(lab: LabDir, names: tuple[str, ...], say: Say) -> Record:
+def up(lab: LabDir, names: tuple[str, ...], say: Say, *, flat: bool = False) -> Record:
     """Have a lab of these clusters running and ready. Called again for a running lab, only checks that it is."""
-    members = _plan(lab, names)
+    members = _plan(lab, names, flat=flat)
     if problems := preflight.problems(lab.path, names):
         raise LabError("\n".join(problems))
     former: Record | None = None
     try:
         with _explained(lab), lab.locked():
             former = lab.read_record()
+            _check_network(lab, former, flat=flat)
             runs = former is not None and processes.alive(former.pid, former.started)
             record = former if former is not None and runs else _start(lab, members, former, say)
         if runs:
@@ -54,6 +55,13 @@ def _check_same(lab: LabDir, record: Record, names: tuple[str, ...]) -> None:
             f"A lab with {', '.join(record.clusters)} runs in {lab.path} already: `isthmus lab down` ends it, "
             "or choose another --dir for a second one."
         )
+
+
+def _check_network(lab: LabDir, former: Record | None, *, flat: bool) -> None:
+    """A lab keeps its addresses as long as there is one in its folder."""
+    if former is not None and former.flat != flat:
+        kind, words = ("flat", "name --flat") if former.flat else ("not flat", "leave --flat out")
+        raise LabError(f"The lab in {lab.path} is {kind}: {words}, or end it with `isthmus lab down` first.")
 
 
 def _undo(lab: LabDir, former: Record | None) -> None:
@@ -102,9 +110,9 @@ def running(lab: LabDir) -> Record:
     return record
 
 
-def _plan(lab: LabDir, names: tuple[str, ...]) -> tuple[Cluster, ...]:
+def _plan(lab: LabDir, names: tuple[str, ...], *, flat: bool) -> tuple[Cluster, ...]:
     try:
-        return clusters(names, lab.path)
+        return clusters(names, lab.path, flat=flat)
     except ValueError as error:
         raise LabError(str(error)) from None
 
@@ -117,7 +125,8 @@ def _start(lab: LabDir, members: tuple[Cluster, ...], former: Record | None, say
             "choose another --dir."
         )
     known = former.ports if former is not None else {}
-    lab.write_record(Record(clusters=[cluster.name for cluster in members], ports=known))
+    flat = members[0].flat
+    lab.write_record(Record(clusters=[cluster.name for cluster in members], ports=known, flat=flat))
     environment.fill_bin(lab)
     sockets = {cluster.name: _listen(known.get(cluster.name, 0)) for cluster in members}
     ports = {name: int(sock.getsockname()[1]) for name, sock in sockets.items()}
@@ -134,6 +143,7 @@ def _start(lab: LabDir, members: tuple[Cluster, ...], former: Record | None, say
         record = Record(
             clusters=[cluster.name for cluster in members],
             ports=ports,
+            flat=flat,
             pid=pid,
             started=processes.start_time(pid),
         )
@@ -183,6 +193,7 @@ def _launch(
     command = ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
     command += [sys.executable, "-m", "isthmus.lab.daemon", "--dir", str(lab.path)]
     command += ["--clusters", ",".join(cluster.name for cluster in members)]
+    command += ["--flat"] if members[0].flat else []
     command += ["--listen-fds", ",".join(map(str, fds)), "--told-fd", str(told)]
     with lab.daemon_log.open("wb") as output:
         holder = subprocess.Popen(

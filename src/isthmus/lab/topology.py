@@ -14,6 +14,8 @@ WAN_NETWORK: Final = IPv4Network("172.30.0.0/16")
 POD_NETWORK: Final = IPv4Network("10.244.0.0/16")
 SERVICE_NETWORK: Final = IPv4Network("10.96.0.0/16")
 """The same in every cluster, on purpose: what links clusters must not need distinct addresses."""
+FLAT_POD_NETWORK: Final = IPv4Network("10.128.0.0/10")
+"""Holds the pods of all clusters of a flat lab, where pods reach the pods of other clusters by their own addresses."""
 
 API_VIP: Final = "10.96.0.1"
 DNS_VIP: Final = "10.96.0.10"
@@ -33,6 +35,11 @@ class Cluster:
     name: str
     index: int
     lab_dir: Path
+    flat: bool = False
+
+    @property
+    def pod_network(self) -> IPv4Network:
+        return IPv4Network(f"10.{128 + self.index}.0.0/16") if self.flat else POD_NETWORK
 
     @property
     def node_ip(self) -> str:
@@ -77,7 +84,7 @@ class Cluster:
         return f"{self.name}-node"
 
 
-def clusters(names: tuple[str, ...], lab_dir: Path) -> tuple[Cluster, ...]:
+def clusters(names: tuple[str, ...], lab_dir: Path, *, flat: bool = False) -> tuple[Cluster, ...]:
     """The clusters of a lab; ValueError says what is wrong with the names."""
     if not names:
         raise ValueError("A lab needs at least one cluster: name some with --clusters cluster-east,cluster-west.")
@@ -92,4 +99,4 @@ def clusters(names: tuple[str, ...], lab_dir: Path) -> tuple[Cluster, ...]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"{repeated[0]!r} is named twice: every cluster needs a name of its own.")
-    return tuple(Cluster(name, index, lab_dir) for index, name in enumerate(names))
+    return tuple(Cluster(name, index, lab_dir, flat) for index, name in enumerate(names))

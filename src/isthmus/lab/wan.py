@@ -1,13 +1,13 @@
 """The cables of a lab: a bridge that stands for the network between clusters, and one node namespace per cluster."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface
 from typing import Final
 
 from isthmus.lab.node.commands import run
 from isthmus.lab.node.network import BRIDGE as POD_BRIDGE
 from isthmus.lab.node.network import setup_node
-from isthmus.lab.topology import DNS_VIP, POD_NETWORK, SERVICE_NETWORK, WAN_BRIDGE, WAN_GATEWAY, WAN_NETWORK, Cluster
+from isthmus.lab.topology import DNS_VIP, SERVICE_NETWORK, WAN_BRIDGE, WAN_GATEWAY, WAN_NETWORK, Cluster
 
 BRIDGE: Final = (
     "link set lo up",
@@ -29,15 +29,22 @@ PURE_BRIDGE: Final = ("sysctl", "-eqw", "net.bridge.bridge-nf-call-iptables=0")
 reaches itself through a service would then be sent back the way it came, which a bridge does not do."""
 
 
-async def build(clusters: Iterable[Cluster]) -> None:
+async def build(clusters: Sequence[Cluster]) -> None:
     """Lay all cables. Must run in a fresh network namespace with a /run of its own."""
     await run(PURE_BRIDGE)
     await run(["ip", "-batch", "-"], _lines(BRIDGE))
     for cluster in clusters:
         address = IPv4Interface(f"{cluster.node_ip}/{WAN_NETWORK.prefixlen}")
-        await setup_node(cluster.namespace, wan=WAN_BRIDGE, address=address, pod_cidr=str(POD_NETWORK))
+        await setup_node(cluster.namespace, wan=WAN_BRIDGE, address=address, pod_cidr=str(cluster.pod_network))
         await run([*enter(cluster), *PURE_BRIDGE])
-        await run(["ip", "-n", cluster.namespace, "-batch", "-"], _lines(NODE))
+        await run(["ip", "-n", cluster.namespace, "-batch", "-"], _lines([*NODE, *routes(cluster, clusters)]))
+
+
+def routes(cluster: Cluster, clusters: Iterable[Cluster]) -> list[str]:
+    """`ip -batch` lines for a node of a flat lab: the pods of each other cluster are behind its node."""
+    return [
+        f"route add {other.pod_network} via {other.node_ip}" for other in clusters if cluster.flat and other != cluster
+    ]
 
 
 def enter(cluster: Cluster) -> list[str]:

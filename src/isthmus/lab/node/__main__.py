@@ -27,6 +27,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--kubelet-socket", required=True, type=Path)
     parser.add_argument("--node-ip", required=True)
     parser.add_argument("--pod-cidr", default="10.244.0.0/16")
+    parser.add_argument("--routed-cidr", default="", help="where pods keep their addresses on the way out")
     parser.add_argument("--cluster-domain", default="cluster.local")
     parser.add_argument("--pki-dir", required=True, type=Path)
     parser.add_argument("--load-balancer-cidr", required=True)
@@ -53,7 +54,9 @@ async def run(given: argparse.Namespace) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(serve(kubelet, given.kubelet_socket))
             group.create_task(kubelet.run())
-            group.create_task(kubeproxy.run(client, node_ip=given.node_ip, pod_cidr=given.pod_cidr))
+            group.create_task(
+                kubeproxy.run(client, node_ip=given.node_ip, pod_cidr=given.pod_cidr, routed_cidr=given.routed_cidr)
+            )
             group.create_task(dns.run(client, cluster_domain=given.cluster_domain))
             group.create_task(
                 manager.run(

@@ -17,7 +17,7 @@ INTERVAL: Final = 0.02
 RETRY: Final = 1.0
 
 
-async def run(client: Client, *, node_ip: str, pod_cidr: str) -> None:
+async def run(client: Client, *, node_ip: str, pod_cidr: str, routed_cidr: str = "") -> None:
     """Keep the kernel's rules current until cancelled. Must run in the node's network namespace."""
     services, slices = Watch(client, SERVICES), Watch(client, ENDPOINT_SLICES)
     changed = asyncio.Event()
@@ -33,7 +33,7 @@ async def run(client: Client, *, node_ip: str, pod_cidr: str) -> None:
         while True:
             await changed.wait()
             changed.clear()
-            text = rules.render(rules.forwards(services, slices, node_ip), pod_cidr)
+            text = rules.render(rules.forwards(services, slices, node_ip), pod_cidr, routed_cidr)
             if text != applied:
                 applied = text if await _apply(text) else ""
             if not applied:

@@ -114,7 +114,7 @@ def _number(item: Object, port: Mapping[str, Any]) -> int:
     return 0
 
 
-def render(found: Iterable[Forward], pod_cidr: str) -> str:
+def render(found: Iterable[Forward], pod_cidr: str, routed_cidr: str = "") -> str:
     """One nft transaction that replaces the whole table. A service without endpoints has no entry, and is refused."""
     served = [forward for forward in found if forward.backends]
     hairpins = sorted({backend.address for forward in served for backend in forward.backends})
@@ -135,7 +135,7 @@ def render(found: Iterable[Forward], pod_cidr: str) -> str:
             *_map("nodeports", "inet_proto . inet_service : verdict", _pairs(node_ports)),
             *_map("hairpins", "ipv4_addr . ipv4_addr", [f"{ip} . {ip}" for ip in hairpins], kind="set"),
             *(line for forward in served for line in _chain(forward)),
-            *_fixed(pod_cidr),
+            *_fixed(pod_cidr, routed_cidr),
             "}",
             "",
         ]
@@ -162,12 +162,13 @@ def _chain(forward: Forward) -> list[str]:
     ]
 
 
-def _fixed(pod_cidr: str) -> list[str]:
+def _fixed(pod_cidr: str, routed_cidr: str) -> list[str]:
     """What does not depend on services: where packets meet them, and how replies find their way back.
 
     A pod that reaches itself through a service would see its own address as the peer: it gets the node's instead. What
     still goes to a service address after translation has nobody behind it, and is refused at once.
     """
+    outwards = f"ip daddr != {routed_cidr} " if routed_cidr else ""
     refusals = [
         f"  ip daddr {SERVICE_NETWORK} meta l4proto tcp counter reject with tcp reset",
         f"  ip daddr {SERVICE_NETWORK} counter reject",
@@ -187,7 +188,7 @@ def _fixed(pod_cidr: str) -> list[str]:
         " }",
         " chain leaving {",
         "  type nat hook postrouting priority srcnat; policy accept;",
-        f'  oifname "{UPLINK}" ip saddr {pod_cidr} masquerade',
+        f'  oifname "{UPLINK}" ip saddr {pod_cidr} {outwards}masquerade',
         "  ct status dnat ip saddr . ip daddr @hairpins masquerade",
         " }",
         " chain passing {",
