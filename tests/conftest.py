@@ -20,6 +20,7 @@ STARTS_PROGRAMS = (
     "lab/controllers",
     "lab/node/test_streams.py",
     "multicluster/test_controller.py",
+    "multicluster/test_renewal.py",
     "proxy/test_agent.py",
 )
 """Folders and files whose tests run real kubectl, Envoy, openssl or API servers: `process`, not unit tests."""

@@ -37,6 +37,7 @@ SERVICES = plain("v1", "Service", "services")
 SLICES = plain("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 SECRETS = plain("v1", "Secret", "secrets")
 NAMESPACES = plain("v1", "Namespace", "namespaces", namespaced=False)
+ROLES = plain("rbac.authorization.k8s.io/v1", "Role", "roles")
 CONFIG_MAPS = plain("v1", "ConfigMap", "configmaps")
 WATCHED = (SERVICES, SLICES, SECRETS, LINKS, FEDERATED_TRUST_DOMAINS, EVENTS)
 KINDS: dict[tuple[str, str], Kind[Object]] = {}
