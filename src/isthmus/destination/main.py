@@ -15,7 +15,7 @@ from isthmus.destination.world import World
 from isthmus.kube import admin, files, process
 from isthmus.kube.client import Client, connect
 from isthmus.kube.process import until_terminated
-from isthmus.kube.workload import TOKEN_PATH, WorkloadCertificate
+from isthmus.kube.workload import TOKEN_PATH, Credentials, WorkloadCertificate
 from isthmus.mesh.state import State
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--trust-domain", required=True)
     made.add_argument("--cluster-domain", default="cluster.local")
     made.add_argument(
-        "--cluster-network", action="append", required=True, help="a CIDR of pods or services; may be repeated"
+        "--cluster-network", action="append", required=True, help="CIDRs of pods or services; may be repeated"
     )
     made.add_argument("--namespace", default=names.CONTROL_PLANE_NAMESPACE)
     made.add_argument("--service-account", default=names.DESTINATION_DEPLOYMENT)
@@ -64,7 +64,7 @@ class Destination:
         self._flags = flags
         self._state = State(
             trust_domain=flags.trust_domain,
-            cluster_networks=flags.cluster_network,
+            cluster_networks=[network for text in flags.cluster_network for network in text.split(",")],
             roots=flags.trust_anchors_file.read_text(),
         )
         self._world = World(
@@ -83,6 +83,7 @@ class Destination:
             namespace=flags.namespace,
             token_path=flags.token_file,
             address=flags.identity_addr,
+            on_change=self._certified,
         )
         self._serving = False
 
@@ -113,6 +114,11 @@ class Destination:
         current = self._certificate.current
         assert current is not None
         return server.Shown(current.chain_pem, current.key_pem, self._state.roots())
+
+    def _certified(self, credentials: Credentials) -> None:
+        """Proxies hear who signs now, so that they need not wait for their next renewal."""
+        self._state.set_issuer(credentials.issuer)
+        self._world.touched()
 
     def _ready(self) -> str | None:
         waiting = self._observer.informers.waiting_for()

@@ -1,4 +1,7 @@
-"""`POST /certify`: a certificate request and a token in, a certificate out. The contract is in docs/architecture.md."""
+"""`POST /certify`: a certificate request and a token in, a certificate out. The contract is in docs/architecture.md.
+
+`GET /issuer` says who signs now: whoever holds a certificate of another issuer had better ask for a new one.
+"""
 
 import asyncio
 import logging
@@ -28,6 +31,11 @@ class Certified(msgspec.Struct, frozen=True):
     trust_anchors: str
     trust_domain: str
     expires_at: str
+    issuer: str
+
+
+class InUse(msgspec.Struct, frozen=True):
+    issuer: str
 
 
 class Metrics:
@@ -51,7 +59,14 @@ class Certifier:
     def application(self) -> web.Application:
         application = web.Application(client_max_size=MAX_BODY_BYTES)
         application.router.add_post("/certify", self.certify)
+        application.router.add_get("/issuer", self.issuer)
         return application
+
+    async def issuer(self, _: web.Request) -> web.Response:
+        try:
+            return _json(200, InUse(self._authority.issuer.name))
+        except Refusal as refusal:
+            return _json(refusal.status, {"error": str(refusal)})
 
     async def certify(self, request: web.Request) -> web.Response:
         try:
@@ -73,6 +88,7 @@ class Certifier:
             trust_anchors=self._authority.issuer.trust_anchors,
             trust_domain=self._authority.trust_domain,
             expires_at=f"{leaf.not_after:%Y-%m-%dT%H:%M:%SZ}",
+            issuer=self._authority.issuer.name,
         )
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -156,6 +157,35 @@ def load_certificates(pem: str) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(pem.encode())
     except ValueError as error:
         raise CertificateError("it holds no readable PEM certificate") from error
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """What tells certificates apart, short enough to be read aloud: the first half of the SHA-256."""
+    return certificate.fingerprint(hashes.SHA256()).hex()[:32]
+
+
+def signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether the authority's key signed the certificate."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def leads_to(chain_pem: str, roots: Sequence[x509.Certificate]) -> bool:
+    """Whether a leaf, followed by its intermediates, was signed, step by step, by one of the roots."""
+    try:
+        current, *others = load_certificates(chain_pem)
+    except CertificateError:
+        return False
+    while not any(signed_by(current, root) for root in roots):
+        above = next((other for other in others if signed_by(current, other)), None)
+        if above is None:
+            return False
+        others.remove(above)
+        current = above
+    return True
 
 
 def make_key() -> ec.EllipticCurvePrivateKey:

@@ -23,8 +23,8 @@ SHORTEST_LIFE: Final = timedelta(seconds=1)
 FIRST_RETRY: Final = 0.1
 LAST_RETRY: Final = 10.0
 REQUEST_SECONDS: Final = 10.0
-CHECK_SECONDS: Final = 30.0
-"""The longest sleep between looks at the clock, which may jump."""
+CHECK_SECONDS: Final = 5.0
+"""The longest sleep between looks at the clock, which may jump, and at who signs, which changes in a rotation."""
 TOKEN_PATH: Final = Path(names.TOKEN_DIR, names.TOKEN_FILE)
 
 
@@ -37,6 +37,8 @@ class Credentials:
     trust_anchors: str
     issued_at: datetime
     expires_at: datetime
+    issuer: str = ""
+    """Who signed it, as the identity service calls itself."""
 
     @property
     def renew_at(self) -> datetime:
@@ -51,6 +53,11 @@ class _Answer(msgspec.Struct, frozen=True):
     certificate: str
     trust_anchors: str
     expires_at: datetime
+    issuer: str = ""
+
+
+class _InUse(msgspec.Struct, frozen=True):
+    issuer: str
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -77,7 +84,9 @@ class WorkloadCertificate:
         address: str = "",
     ) -> None:
         self._host = f"{names.IDENTITY_SERVICE}.{names.CONTROL_PLANE_NAMESPACE}.svc.{cluster_domain}"
-        self._url = f"https://{address or f'{self._host}:{names.IDENTITY_PORT}'}/certify"
+        service = f"https://{address or f'{self._host}:{names.IDENTITY_PORT}'}"
+        self._url = f"{service}/certify"
+        self._issuer_url = f"{service}/issuer"
         self._uri = names.spiffe_id(trust_domain, namespace, service_account)
         self._dns_name = names.identity_name(trust_domain, namespace, service_account)
         self._trust_anchors = trust_anchors
@@ -118,8 +127,11 @@ class WorkloadCertificate:
             self._issued.set()
             log.info("the process has a certificate", extra={"expires_at": credentials.expires_at.isoformat()})
             self._on_change(credentials)
-            while (left := (credentials.renew_at - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110 - the clock
+            while (left := (credentials.renew_at - datetime.now(UTC)).total_seconds()) > 0:
                 await asyncio.sleep(min(left, CHECK_SECONDS))
+                if await self._superseded(credentials):
+                    log.info("another issuer signs now: asking for a new certificate")
+                    break
 
     async def request(self) -> Credentials:
         """One attempt, with a key of its own; NotIssuedError says why there is no certificate."""
@@ -144,13 +156,27 @@ class WorkloadCertificate:
             trust_anchors=certified.trust_anchors,
             issued_at=datetime.now(UTC),
             expires_at=certified.expires_at,
+            issuer=certified.issuer,
         )
+
+    async def _superseded(self, credentials: Credentials) -> bool:
+        """Whether another issuer signs now. An identity service that cannot be asked is no reason to hurry."""
+        try:
+            async with self._client() as http, asyncio.timeout(REQUEST_SECONDS):
+                answer = await http.get(self._issuer_url, extensions={"sni_hostname": self._host})
+            in_use = msgspec.json.decode(answer.content, type=_InUse).issuer
+        except (msgspec.DecodeError, TimeoutError, httpx2.HTTPError, OSError) as error:
+            log.debug("who signs now is not known: %s", error)
+            return False
+        return in_use != credentials.issuer
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
         # The server is known by its Service's name, whatever address it is asked at.
-        async with httpx2.AsyncClient(
-            verify=tls.client_context(self._trust_anchors()), timeout=REQUEST_SECONDS, trust_env=False
-        ) as http:
+        async with self._client() as http:
             async with asyncio.timeout(REQUEST_SECONDS):
                 answer = await http.post(self._url, content=body, extensions={"sni_hostname": self._host})
             return answer.status_code, answer.content
+
+    def _client(self) -> httpx2.AsyncClient:
+        verify = tls.client_context(self._trust_anchors())
+        return httpx2.AsyncClient(verify=verify, timeout=REQUEST_SECONDS, trust_env=False)

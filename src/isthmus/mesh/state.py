@@ -54,6 +54,7 @@ class State:
         self.changed: set[Topic] = set()
         self._networks: list[IPv4Network | IPv6Network] = [ip_network(each) for each in self.cluster_networks]
         self._roots = roots
+        self._issuer = ""
         self._services: dict[Key, Service] = {}
         self._service_at: dict[str, Key] = {}
         self._namespaces: dict[str, Namespace] = {}
@@ -187,6 +188,11 @@ class State:
             self._roots = roots
             self.changed.add(ROOTS)
 
+    def set_issuer(self, issuer: str) -> None:
+        if issuer != self._issuer:
+            self._issuer = issuer
+            self.changed.add(ROOTS)
+
     # --- questions ----------------------------------------------------------------------------------------------
 
     def service_at(self, host: str) -> Service | None:
@@ -249,6 +255,11 @@ class State:
     def roots(self) -> str:
         self._note(*ROOTS)
         return self._roots
+
+    def issuer(self) -> str:
+        """Who signs this cluster's certificates now, as the identity service calls it; "" while that is not known."""
+        self._note(*ROOTS)
+        return self._issuer
 
     def inside(self, host: str) -> bool:
         """Whether an address belongs to the networks of this cluster."""

@@ -19,7 +19,16 @@ def outbound(state: State, usable: Usable) -> Trust:
 def inbound(state: State, usable: Usable, *, exposed: bool) -> Trust:
     """Clients of this cluster and, for what other clusters may reach, of those whose registration was accepted."""
     registered = ((each.status.trust_domain, each.status.bundle) for each in state.federated()) if exposed else ()
-    return Trust(names.TRUST_INBOUND_SECRET, _bundles(state, registered, usable))
+    bundles = _bundles(state, registered, usable)
+    return Trust(names.TRUST_INBOUND_SECRET, tuple(_with_issuer(state, bundle) for bundle in bundles))
+
+
+def _with_issuer(state: State, bundle: TrustBundle) -> TrustBundle:
+    """Tells each proxy who signs now: a comment, which only the proxy's agent reads. Every proxy has this secret."""
+    issuer = state.issuer()
+    if bundle.trust_domain != state.trust_domain or not issuer:
+        return bundle
+    return TrustBundle(bundle.trust_domain, f"{names.ISSUER_COMMENT}{issuer}\n{bundle.roots}")
 
 
 def _bundles(state: State, others: Iterable[tuple[str, str]], usable: Usable) -> tuple[TrustBundle, ...]:

@@ -7,7 +7,7 @@ process that serves it. Nothing here may raise towards the agent.
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 HEAD_BYTES: Final = 8192
@@ -28,12 +28,15 @@ METRICS_TYPE: Final = "text/plain; version=0.0.4"
 class View:
     """What the agent knows at the moment a request arrives."""
 
-    __slots__ = ("envoy_port", "expires_at", "not_ready", "refreshes")
+    __slots__ = ("cluster_domain", "envoy_port", "expires_at", "not_ready", "refreshes")
 
-    def __init__(self, *, not_ready: str, envoy_port: int, expires_at: float, refreshes: int) -> None:
+    def __init__(
+        self, *, not_ready: str, envoy_port: int, expires_at: float, refreshes: int, cluster_domain: str
+    ) -> None:
         self.not_ready = not_ready
         """Why the agent itself is not ready, "" when it is and only Envoy remains to be asked."""
         self.envoy_port = envoy_port
+        self.cluster_domain = cluster_domain
         self.expires_at = expires_at
         self.refreshes = refreshes
 
@@ -101,27 +104,53 @@ def _envoy_not_ready(port: int) -> str:
 
 
 def _metrics(connection: socket.socket, view: View) -> None:
-    """Our own lines as the first chunk; then Envoy's body as it comes, which is in chunks already."""
-    own = (
-        "# TYPE identity_cert_expiration_timestamp_seconds gauge\n"
-        f"identity_cert_expiration_timestamp_seconds {view.expires_at:.0f}\n"
-        "# TYPE identity_cert_refresh_count counter\n"
-        f"identity_cert_refresh_count {view.refreshes}\n"
-    ).encode()
+    """Our own lines first; then Envoy's as they come, under the names people know."""
+    from isthmus.proxy import metrics
+
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {METRICS_TYPE}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     connection.settimeout(ENVOY_SECONDS)
-    connection.sendall(head.encode() + b"%x\r\n%b\r\n" % (len(own), own))
+
+    def send(part: bytes) -> None:
+        connection.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+
+    connection.sendall(head.encode())
+    send(
+        (
+            "# TYPE identity_cert_expiration_timestamp_seconds gauge\n"
+            f"identity_cert_expiration_timestamp_seconds {view.expires_at:.0f}\n"
+            "# TYPE identity_cert_refresh_count counter\n"
+            f"identity_cert_refresh_count {view.refreshes}\n"
+        ).encode()
+    )
+    if _envoy_answers(view.envoy_port):
+        scrape = metrics.Scrape(cluster_domain=view.cluster_domain, clusters={})
+        metrics.chunks(scrape.requests(_lines(view.envoy_port, "/stats/prometheus", metrics.REQUESTS)), send)
+        scrape.connections(_lines(view.envoy_port, "/stats", metrics.CONNECTIONS))
+        metrics.chunks(scrape.rest(), send)
+    connection.sendall(b"0\r\n\r\n")
+
+
+def _envoy_answers(port: int) -> bool:
     try:
-        envoy = _ask_envoy(view.envoy_port, "GET", "/stats/prometheus")
+        socket.create_connection(("127.0.0.1", port), ENVOY_SECONDS).close()
     except OSError:
-        connection.sendall(b"0\r\n\r\n")
-        return
-    with envoy:
-        head_and_rest = _read_head(envoy)
-        part = head_and_rest.partition(b"\r\n\r\n")[2]
-        while part or (part := envoy.recv(65536)):
-            connection.sendall(part)
-            part = b""
+        return False
+    return True
+
+
+def _lines(port: int, path: str, wanted: str) -> Iterator[str]:
+    """The lines of one of Envoy's pages, as they come: in chunks, which end anywhere."""
+    from urllib.parse import quote
+
+    with _ask_envoy(port, "GET", f"{path}?filter={quote(wanted)}") as envoy, envoy.makefile("rb") as page:
+        while page.readline().strip():
+            pass
+        rest = b""
+        while size := int(page.readline().strip() or b"0", 16):
+            *lines, rest = (rest + page.read(size)).split(b"\n")
+            page.readline()
+            for line in lines:
+                yield line.decode("utf-8", "replace")
 
 
 def drain(port: int, seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
@@ -134,6 +163,15 @@ def drain(port: int, seconds: float, clock: Callable[[], float], sleep: Callable
             sleep(0.1)
     except (OSError, ValueError):
         return
+
+
+def envoy_says(port: int, target: str) -> bytes:
+    """Envoy's answer to a GET, as one HTTP/1.0 body: no chunks, whatever its size."""
+    with _ask_envoy(port, "GET", target, version="1.0") as envoy:
+        text = b""
+        while part := envoy.recv(65536):
+            text += part
+    return text.partition(b"\r\n\r\n")[2]
 
 
 def _open_connections(port: int) -> int:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from isthmus.proxy import admin, lifecycle
+from isthmus.proxy import admin, lifecycle, roots
 from isthmus.proxy.issued import Issued
 from isthmus.proxy.settings import Settings, SettingsError
 
@@ -22,6 +22,9 @@ ATTEMPT_SECONDS: Final = 60
 CLOCK_CHECK_SECONDS: Final = 30.0
 """The longest wait: renewal goes by the wall clock, which may jump."""
 STOP_SECONDS: Final = 3.0
+LOOK_SECONDS: Final = 5.0
+"""Between looks at what destination told Envoy of roots and issuer; longer while the answer stays the same bad news."""
+LONGEST_LOOK_SECONDS: Final = 60.0
 
 
 class Agent:
@@ -37,7 +40,11 @@ class Agent:
         self._drainer = 0
         self._connections: set[int] = set()
         self._issued: Issued | None = None
-        self._trust_anchors = settings.trust_anchors
+        self._trust_anchors = roots.remembered(settings.identity_dir) or settings.trust_anchors
+        self._looking = -1
+        self._seen = bytearray()
+        self._look_pause = LOOK_SECONDS
+        self._look_at = 0.0
         self._failures = 0
         self._refreshes = 0
         self._wake_at: float | None = None
@@ -73,12 +80,16 @@ class Agent:
                 self._happened(lifecycle.TERMINATE)
             if self._pipe in ready:
                 self._hear_answer()
+            if self._looking in ready:
+                self._hear_look()
             self._reap()
             if self._listener.fileno() in ready:
                 self._accept()
             if self._due():
                 self._wake_at = None
                 self._happened(lifecycle.TIMER)
+            if self._state == lifecycle.RUNNING and self._looking < 0 and time.monotonic() >= self._look_at:
+                self._look()
         log("info", f"the proxy has {self._state}")
         return 0 if self._state == lifecycle.STOPPED else 1
 
@@ -94,7 +105,12 @@ class Agent:
             watched.append(self._listener.fileno())
         if self._pipe >= 0:
             watched.append(self._pipe)
-        left = CLOCK_CHECK_SECONDS if self._wake_at is None else self._wake_at - time.monotonic()
+        now = time.monotonic()
+        left = CLOCK_CHECK_SECONDS if self._wake_at is None else self._wake_at - now
+        if self._looking >= 0:
+            watched.append(self._looking)
+        elif self._state == lifecycle.RUNNING:
+            left = min(left, self._look_at - now)
         return set(select.select(watched, (), (), max(0.0, min(left, CLOCK_CHECK_SECONDS)))[0])
 
     def _due(self) -> bool:
@@ -158,6 +174,51 @@ class Agent:
         log("info", f"{self._settings.spiffe_id} has a certificate until {_utc(answer.expires_at)}")
         self._happened(lifecycle.ISSUED)
 
+    # --- rotations ------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Ask Envoy what destination told it of roots and issuer: a rotation does not wait for the next renewal."""
+        self._looking, write_end = os.pipe()
+        self._seen.clear()
+        settings = self._settings
+
+        def look() -> None:
+            from isthmus.proxy import held
+
+            signal.alarm(ATTEMPT_SECONDS)
+            with os.fdopen(write_end, "wb") as answer:
+                answer.write(held.look(settings.envoy_admin_port, settings.trust_domain).encode())
+
+        self._fork(look)
+        os.close(write_end)
+
+    def _hear_look(self) -> None:
+        part = os.read(self._looking, 65536)
+        self._seen += part
+        if part:
+            return
+        os.close(self._looking)
+        self._looking = -1
+        why = self._outdated(bytes(self._seen))
+        self._look_pause = min(2 * self._look_pause, LONGEST_LOOK_SECONDS) if why else LOOK_SECONDS
+        self._look_at = time.monotonic() + self._look_pause * (1 - _spread() / 4)
+        if why and self._state == lifecycle.RUNNING:
+            log("info", f"{why}: asking for a new certificate")
+            self._happened(lifecycle.TIMER)
+
+    def _outdated(self, seen: bytes) -> str:
+        """Why this proxy should not wait for its next renewal, "" if it may."""
+        issuer, _, bundle = seen.decode().partition("\n")
+        if self._issued is None:
+            return ""
+        if issuer and self._issued.issuer and issuer != self._issued.issuer:
+            return "another issuer signs now"
+        if bundle and not roots.agree(bundle, self._trust_anchors):
+            # What is gone from it goes when identity, too, has dropped it.
+            self._trust_anchors = roots.together(bundle, self._trust_anchors)
+            return "the trust roots changed"
+        return ""
+
     def _retry_later(self) -> None:
         self._wake_at = time.monotonic() + lifecycle.retry_after(self._failures, _spread())
 
@@ -211,6 +272,7 @@ class Agent:
             envoy_port=self._settings.envoy_admin_port,
             expires_at=self._issued.expires_at if self._issued else 0,
             refreshes=self._refreshes,
+            cluster_domain=self._settings.cluster_domain,
         )
         with connection:
             self._connections.add(self._fork(lambda: admin.serve(connection, address[0], view, admin.parent_shutdown)))

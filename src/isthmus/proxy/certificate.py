@@ -12,10 +12,11 @@ from typing import Any, Final
 from isthmus import names
 from isthmus.envoy.bootstrap import ROOTS_FILE, WORKLOAD_FILE, bootstrap, roots_secret, workload_secret
 from isthmus.proxy import programs
+from isthmus.proxy.held import look
 from isthmus.proxy.issued import Issued, refused
+from isthmus.proxy.roots import TRUST_ANCHORS_FILE, together
 from isthmus.proxy.settings import Settings
 
-TRUST_ANCHORS_FILE: Final = "trust-anchors.pem"
 OPENSSL: Final = "openssl"
 LOCAL_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 15.0
@@ -58,9 +59,14 @@ def obtain(settings: Settings, trust_anchors: str) -> Issued:
         write(f"{directory}/{TRUST_ANCHORS_FILE}", trust_anchors, mode=0o644)
         key, request = make_request(settings)
         answer = _ask(settings, request, _token(settings))
+        held = look(settings.envoy_admin_port, settings.trust_domain)
         issued = Issued(
-            issued_at=time.time(), expires_at=_expiry(answer), trust_anchors=answer["trust_anchors"] or trust_anchors
+            issued_at=time.time(),
+            expires_at=_expiry(answer),
+            trust_anchors=together(answer["trust_anchors"] or trust_anchors, held.roots),
+            issuer=_issuer(answer),
         )
+        write(f"{directory}/{TRUST_ANCHORS_FILE}", issued.trust_anchors, mode=0o644)
         write(f"{directory}/{ROOTS_FILE}", json.dumps(roots_secret(issued.trust_anchors)), mode=0o644)
         write(settings.bootstrap_file, json.dumps(envoy_configuration(settings)), mode=0o644)
         write(f"{directory}/{names.CERTIFICATE_FILE}", answer["certificate"], mode=0o644)
@@ -175,6 +181,11 @@ def _expiry(answer: dict[str, Any]) -> float:
         return calendar.timegm(time.strptime(str(answer.get("expires_at")), "%Y-%m-%dT%H:%M:%SZ"))
     except ValueError:
         raise NotIssuedError("the identity service does not say when the certificate expires") from None
+
+
+def _issuer(answer: dict[str, Any]) -> str:
+    issuer = str(answer.get("issuer") or "")
+    return issuer if issuer.isalnum() else ""
 
 
 def _identity(settings: Settings) -> str:

@@ -1,0 +1,75 @@
+"""What this pod's proxy goes by: the roots that Envoy holds for the own trust domain, and who signs now.
+
+Destination pushes both to Envoy in `trust/inbound`; Envoy tells its pod by its admin interface. So the agent follows a
+rotation without waiting for its next certificate. Run as a program it prints the same for the command line, as JSON.
+"""
+
+import json
+import os
+import sys
+from typing import Any, Final
+
+from isthmus import names
+from isthmus.proxy import admin, roots
+from isthmus.proxy.settings import Settings, SettingsError
+
+_TARGET: Final = "/config_dump?resource=dynamic_active_secrets&name_regex=%5Etrust/inbound%24"
+
+
+class Held:
+    """`roots` is "" while Envoy holds none for the domain, `issuer` while nobody said."""
+
+    __slots__ = ("issuer", "roots")
+
+    def __init__(self, *, roots: str = "", issuer: str = "") -> None:
+        self.roots = roots
+        self.issuer = issuer
+
+    def encode(self) -> bytes:
+        return f"{self.issuer}\n{self.roots}".encode()
+
+    @classmethod
+    def decode(cls, answer: bytes) -> "Held":
+        issuer, _, roots = answer.decode().partition("\n")
+        return cls(roots=roots, issuer=issuer)
+
+
+def look(port: int, trust_domain: str) -> Held:
+    """Ask Envoy; nothing held when it does not answer."""
+    try:
+        body = admin.envoy_says(port, _TARGET)
+        return read(json.loads(body), trust_domain)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return Held()
+
+
+def read(dump: dict[str, Any], trust_domain: str) -> Held:
+    """What a dump of Envoy's secrets says of a trust domain."""
+    for secret in dump.get("configs") or ():
+        validator = secret["secret"]["validation_context"]["custom_validator_config"]["typed_config"]
+        for domain in validator["trust_domains"]:
+            if domain["name"] == trust_domain:
+                text = domain["trust_bundle"]["inline_string"]
+                first = text.partition("\n")[0]
+                issuer = first.removeprefix(names.ISSUER_COMMENT) if first.startswith(names.ISSUER_COMMENT) else ""
+                return Held(roots=roots.together(text), issuer=issuer)
+    return Held()
+
+
+def main() -> int:
+    """Print certificate, roots and issuer of this pod's proxy."""
+    try:
+        settings = Settings(os.environ)
+        with open(f"{settings.identity_dir}/{names.CERTIFICATE_FILE}") as file:
+            certificate = file.read()
+    except (SettingsError, OSError) as error:
+        print(f"the proxy has no certificate: {error}", file=sys.stderr)
+        return 1
+    held = look(settings.envoy_admin_port, settings.trust_domain)
+    anchors = roots.remembered(settings.identity_dir)
+    print(json.dumps({"certificate": certificate, "roots": held.roots, "anchors": anchors}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""From what Envoy counts to Linkerd's names, while somebody scrapes. The standard library only.
+
+Envoy says which requests it counted in one label each (`envoy.labels`); connections and bytes it counts anyway, for
+each endpoint, destination and kind of listener. Lines go out as they come in: what is kept is one number for each series
+without its status, and one for each endpoint that was ever connected to.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+from isthmus import names
+from isthmus.envoy import labels
+
+REQUESTS: Final = (
+    rf"^({labels.PREFIX}\.|cluster\..+\.endpoint\..+\.(cx_active|cx_total)$|control_plane.connected_state$"
+    r"|server\.(live|uptime|memory_allocated)$)"
+)
+"""What is asked of Envoy's `/stats/prometheus`."""
+CONNECTIONS: Final = (
+    r"^(cluster\.(outbound/|export/|application|passthrough).*\.upstream|(http|tcp)\.(inbound|outbound|passthrough|gateway).*"
+    r"\.downstream)_cx_(active|total|rx_bytes_total|tx_bytes_total)$"
+)
+"""What is asked of Envoy's `/stats`."""
+FAILED_CALLS: Final = frozenset({"2", "4", "7", "13", "14", "15"})
+"""gRPC: unknown, deadline exceeded, permission denied, internal, unavailable, data loss. The others are answers."""
+
+_KINDS: Final = (
+    ("tcp_open_total", "counter"),
+    ("tcp_close_total", "counter"),
+    ("tcp_open_connections", "gauge"),
+    ("tcp_read_bytes_total", "counter"),
+    ("tcp_write_bytes_total", "counter"),
+    ("gateway_tunnel_open_total", "counter"),
+    ("gateway_tunnel_close_total", "counter"),
+    ("gateway_tunnels", "gauge"),
+    ("gateway_tunnel_refused_total", "counter"),
+    ("request_total", "counter"),
+)
+_COUNTED: Final = re.compile(
+    rf'envoy_{labels.PREFIX}_([a-z_]+?)(_ms_(?:bucket|sum|count))?\{{{labels.LABEL}="(.*?)"(?:,(le="[^"]*"))?\}} (\S+)'
+)
+_ENDPOINT: Final = re.compile(
+    r'envoy_cluster_endpoint_cx_(active|total)\{envoy_cluster_name="([^"]*)",envoy_endpoint_address="[^"]*"'
+    r'(?:,envoy_endpoint_hostname="([^"]*)")?\} (\d+)'
+)
+_CONNECTION: Final = re.compile(
+    r"(cluster|http|tcp)\.(.+)\.(?:up|down)stream_cx_(active|total|rx_bytes_total|tx_bytes_total): (\d+)"
+)
+_UNPROVEN: Final = {"tls": "no_identity", "no_tls_reason": "no_tls_from_remote"}
+_LISTENERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "inbound": {"direction": "inbound", **_UNPROVEN},
+    "inbound-bytes": {"direction": "inbound", **_UNPROVEN},
+    "inbound-mesh": {"direction": "inbound", "tls": "true"},
+    "inbound-mesh-bytes": {"direction": "inbound", "tls": "true"},
+    "gateway": {"direction": "inbound", "tls": "true"},
+    "outbound": {"direction": "outbound"},
+    "outbound-bytes": {"direction": "outbound"},
+    "passthrough": {"direction": "outbound"},
+}
+"""Whom a listener's connections come from, by the name it counts under."""
+_BYTES: Final = {
+    ("src", "rx_bytes_total"): "tcp_read_bytes_total",
+    ("src", "tx_bytes_total"): "tcp_write_bytes_total",
+    ("dst", "rx_bytes_total"): "tcp_read_bytes_total",
+    ("dst", "tx_bytes_total"): "tcp_write_bytes_total",
+}
+
+Labels = dict[str, str]
+
+
+class Scrape:
+    """One answer in the making: `requests` first, then `connections`, then `rest`."""
+
+    def __init__(self, *, cluster_domain: str, clusters: Mapping[str, str]) -> None:
+        self._domain = cluster_domain
+        self._clusters = clusters
+        self._sums: dict[str, dict[str, float]] = {}
+        self._common: dict[str, Labels] = {}
+        self._typed = ""
+        self._expand = lru_cache(maxsize=64)(self._labels)
+
+    def requests(self, lines: Iterable[str]) -> Iterator[str]:
+        """Read Envoy's `/stats/prometheus`; yields what can be said at once."""
+        for line in lines:
+            if found := _COUNTED.fullmatch(line):
+                yield from self._counted(*found.groups())
+            elif found := _ENDPOINT.fullmatch(line):
+                self._endpoint(*found.groups())
+            elif line.startswith(("envoy_server_", "envoy_control_plane_")):
+                yield f"{line}\n"
+
+    def connections(self, lines: Iterable[str]) -> None:
+        """Read Envoy's `/stats`."""
+        for line in lines:
+            if found := _CONNECTION.fullmatch(line):
+                self._connection(*found.groups())
+
+    def rest(self) -> Iterator[str]:
+        """Everything that is a sum."""
+        for name, kind in _KINDS:
+            series = self._sums.get(name)
+            if series:
+                yield f"# TYPE {name} {kind}\n"
+                for text, value in series.items():
+                    yield f"{name}{{{text}}} {value:.0f}\n"
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def _counted(self, name: str, part: str | None, packed: str, le: str | None, value: str) -> Iterator[str]:
+        common, status, grpc_status = self._expand(name, packed)
+        if part:
+            yield from self._type("response_latency_ms", "histogram")
+            number = f"{float(value):.3f}" if part == "_ms_sum" else value
+            yield f"response_latency_ms{part[3:]}{{{common}{f',{le}' if le else ''}}} {number}\n"
+            return
+        self._add("request_total", common, float(value))
+        if status != "0":
+            yield from self._type("response_total", "counter")
+            grpc = f',grpc_status="{grpc_status}"' if grpc_status else ""
+            classified = f'classification="{classification(status, grpc_status)}"'
+            yield f'response_total{{{common},status_code="{status}",{classified}{grpc}}} {value}\n'
+
+    def _type(self, name: str, kind: str) -> Iterator[str]:
+        if self._typed != name:
+            self._typed = name
+            yield f"# TYPE {name} {kind}\n"
+
+    def _labels(self, direction: str, packed: str) -> tuple[str, str, str]:
+        found = labels.unpack(packed)
+        status = found.pop(labels.STATUS, "0")
+        grpc_status = found.pop(labels.GRPC_STATUS, "")
+        self._name_the_client(found)
+        if "authority" in found:
+            service, _, port = found["authority"].partition(":")
+            found["authority"] = f"{service}.svc.{self._domain}:{port}"
+        return text({"direction": direction, **found}), status, grpc_status
+
+    def _name_the_client(self, found: Labels) -> None:
+        """Linkerd's name for a SPIFFE ID, and the linked cluster it comes from."""
+        client = found.pop(labels.CLIENT, "")
+        if not client:
+            return
+        parts = client.removeprefix("spiffe://").split("/")
+        if len(parts) != 5:
+            found["client_id"] = client
+            return
+        domain, _, namespace, _, account = parts
+        found["client_id"] = names.identity_name(domain, namespace, account)
+        if domain in self._clusters:
+            found["src_cluster"] = self._clusters[domain]
+
+    # --- connections ----------------------------------------------------------------------------------------------
+
+    def _endpoint(self, stat: str, cluster: str, packed: str | None, value: str) -> None:
+        found = labels.unpack(packed or "")
+        common = self._common.setdefault(cluster, found)
+        if common is not found:
+            self._common[cluster] = {key: common[key] for key in common if found.get(key) == common[key]}
+        if cluster.startswith(names.OUTBOUND_CLUSTER_PREFIX):
+            self._open(text({"direction": "outbound", "peer": "dst", **found}), stat, float(value))
+
+    def _connection(self, kind: str, name: str, stat: str, value: str) -> None:
+        number = float(value)
+        if kind != "cluster":
+            found = _LISTENERS.get(name)
+            if found:
+                self._passed(text({**found, "peer": "src"}), "src", stat, number)
+        elif name in self._common:
+            own = {key: value for key, value in self._common[name].items() if key != "dst_pod"}
+            if stat not in ("active", "total"):
+                self._passed(text({"direction": "outbound", "peer": "dst", **own}), "dst", stat, number)
+        else:
+            outward = name.startswith((names.OUTBOUND_CLUSTER_PREFIX, "passthrough"))
+            self._passed(text({"direction": "outbound" if outward else "inbound", "peer": "dst"}), "dst", stat, number)
+
+    def _passed(self, series: str, peer: str, stat: str, number: float) -> None:
+        if stat in ("active", "total"):
+            self._open(series, stat, number)
+        else:
+            self._add(_BYTES[peer, stat], series, number)
+
+    def _open(self, series: str, stat: str, number: float) -> None:
+        if stat == "total":
+            self._add("tcp_open_total", series, number)
+            self._add("tcp_close_total", series, number)
+        else:
+            self._add("tcp_open_connections", series, number)
+            self._add("tcp_close_total", series, -number)
+
+    def _add(self, name: str, series: str, number: float) -> None:
+        sums = self._sums.setdefault(name, {})
+        sums[series] = sums.get(series, 0.0) + number
+
+
+def classification(status: str, grpc_status: str) -> str:
+    """Linkerd's: what the server did wrong is a failure, what the client did wrong is not."""
+    return "failure" if status.startswith("5") or grpc_status in FAILED_CALLS else "success"
+
+
+def text(found: Mapping[str, str]) -> str:
+    """Labels as they are written."""
+    return ",".join(f'{key}="{value}"' for key, value in found.items())
+
+
+def chunks(lines: Iterable[str], send: Callable[[bytes], None], size: int = 65536) -> None:
+    """Send lines in parts of about `size`."""
+    part: list[str] = []
+    length = 0
+    for line in lines:
+        part.append(line)
+        length += len(line)
+        if length >= size:
+            send("".join(part).encode())
+            part.clear()
+            length = 0
+    if part:
+        send("".join(part).encode())
