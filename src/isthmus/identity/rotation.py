@@ -3,7 +3,7 @@
 A rotation of the root has three steps. Where it stands follows from the objects alone, so it can be left and taken up
 again by anybody:
 
-settled    one or more roots, an issuer        -> 1. publish: the new roots beside the old ones, the next issuer kept ready
+settled    roots and an issuer                 -> 1. publish: the new roots beside the old ones, the next issuer kept
 published  `next.crt` beside the issuer        -> 2. switch: the next issuer signs
 switched   the issuer leads to a root that stays, others are marked as retiring   -> 3. retire: those are dropped
 

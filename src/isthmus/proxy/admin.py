@@ -165,15 +165,6 @@ def drain(port: int, seconds: float, clock: Callable[[], float], sleep: Callable
         return
 
 
-def envoy_says(port: int, target: str) -> bytes:
-    """Envoy's answer to a GET, as one HTTP/1.0 body: no chunks, whatever its size."""
-    with _ask_envoy(port, "GET", target, version="1.0") as envoy:
-        text = b""
-        while part := envoy.recv(65536):
-            text += part
-    return text.partition(b"\r\n\r\n")[2]
-
-
 def _open_connections(port: int) -> int:
     with _ask_envoy(port, "GET", "/stats?filter=downstream_cx_active") as envoy:
         text = b""
