@@ -35,6 +35,12 @@ class Config:
     version: str = names.VERSION
     image_pull_policy: str = "IfNotPresent"
     proxy_log_level: str = "warn"
+    proxy_cpu_request: str = ""
+    proxy_cpu_limit: str = ""
+    proxy_memory_request: str = ""
+    proxy_memory_limit: str = ""
+    skip_inbound_ports: str = ",".join(map(str, names.DEFAULT_SKIPPED_PORTS))
+    skip_outbound_ports: str = ",".join(map(str, names.DEFAULT_SKIPPED_PORTS))
 
 
 class AnnotationError(Exception):

@@ -7,7 +7,6 @@ from isthmus import names
 from isthmus.injector import config as configuration
 from isthmus.injector.config import Config
 
-DEFAULT_SKIPPED: Final = ",".join(map(str, names.DEFAULT_SKIPPED_PORTS))
 TOKEN_SECONDS: Final = 86400
 
 Container = dict[str, Any]
@@ -28,8 +27,8 @@ def operations(pod: Mapping[str, Any], effective: Mapping[str, str], config: Con
 
 def init_container(effective: Mapping[str, str], config: Config) -> Container:
     """Redirects the pod's traffic, then ends. Root with NET_ADMIN, for that moment only."""
-    inbound = effective.get(names.SKIP_INBOUND_PORTS_ANNOTATION, DEFAULT_SKIPPED)
-    outbound = effective.get(names.SKIP_OUTBOUND_PORTS_ANNOTATION, DEFAULT_SKIPPED)
+    inbound = effective.get(names.SKIP_INBOUND_PORTS_ANNOTATION, config.skip_inbound_ports)
+    outbound = effective.get(names.SKIP_OUTBOUND_PORTS_ANNOTATION, config.skip_outbound_ports)
     return {
         "name": names.INIT_CONTAINER,
         "image": f"{config.registry}/{names.INIT_IMAGE}:{config.version}",
@@ -72,7 +71,7 @@ def proxy_container(effective: Mapping[str, str], config: Config) -> Container:
         "startupProbe": {**_probe("/ready"), "periodSeconds": 1, "failureThreshold": 120},
         "readinessProbe": {**_probe("/ready"), "periodSeconds": 5, "failureThreshold": 3, "timeoutSeconds": 2},
         "livenessProbe": {**_probe("/live"), "periodSeconds": 10, "timeoutSeconds": 2},
-        "resources": _resources(effective),
+        "resources": _resources(effective, config),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -131,16 +130,19 @@ def _image(effective: Mapping[str, str], config: Config) -> str:
     return f"{image}:{effective.get(configuration.PROXY_VERSION, config.version)}"
 
 
-def _resources(effective: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _resources(effective: Mapping[str, str], config: Config) -> dict[str, dict[str, str]]:
+    """The installation's resources, and the annotations' over them."""
     asked = {
-        "requests": {"cpu": configuration.CPU_REQUEST, "memory": configuration.MEMORY_REQUEST},
-        "limits": {"cpu": configuration.CPU_LIMIT, "memory": configuration.MEMORY_LIMIT},
+        ("requests", "cpu"): effective.get(configuration.CPU_REQUEST, config.proxy_cpu_request),
+        ("requests", "memory"): effective.get(configuration.MEMORY_REQUEST, config.proxy_memory_request),
+        ("limits", "cpu"): effective.get(configuration.CPU_LIMIT, config.proxy_cpu_limit),
+        ("limits", "memory"): effective.get(configuration.MEMORY_LIMIT, config.proxy_memory_limit),
     }
-    named = {
-        bound: {resource: effective[name] for resource, name in resources.items() if name in effective}
-        for bound, resources in asked.items()
-    }
-    return {bound: resources for bound, resources in named.items() if resources}
+    made: dict[str, dict[str, str]] = {}
+    for (bound, resource), quantity in asked.items():
+        if quantity:
+            made.setdefault(bound, {})[resource] = quantity
+    return made
 
 
 def _probe(path: str) -> dict[str, Any]:

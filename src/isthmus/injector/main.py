@@ -76,6 +76,12 @@ class Mounted:
                 version=flags.version,
                 image_pull_policy=flags.image_pull_policy,
                 proxy_log_level=flags.proxy_log_level,
+                proxy_cpu_request=flags.proxy_cpu_request,
+                proxy_cpu_limit=flags.proxy_cpu_limit,
+                proxy_memory_request=flags.proxy_memory_request,
+                proxy_memory_limit=flags.proxy_memory_limit,
+                skip_inbound_ports=flags.skip_inbound_ports,
+                skip_outbound_ports=flags.skip_outbound_ports,
             )
             self._check()
 
@@ -99,6 +105,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", default=names.VERSION)
     made.add_argument("--image-pull-policy", default="IfNotPresent")
     made.add_argument("--proxy-log-level", default="warn")
+    for name in ("cpu-request", "cpu-limit", "memory-request", "memory-limit"):
+        made.add_argument(f"--proxy-{name}", default="", metavar="QUANTITY")
+    for name in ("skip-inbound-ports", "skip-outbound-ports"):
+        made.add_argument(f"--{name}", default=",".join(map(str, names.DEFAULT_SKIPPED_PORTS)), metavar="PORTS")
     roots = Path("/var/run/linkerd/identity/trust-roots", names.TRUST_ROOTS_KEY)
     made.add_argument("--trust-anchors-file", type=Path, default=roots)
     made.add_argument("--tls-dir", type=Path, default=Path("/var/run/linkerd/tls"))

@@ -1,17 +1,17 @@
 """What `linkerd install` prints: the control plane as a list of Kubernetes objects, in the order to apply them."""
 
-import base64
 from collections.abc import Sequence
-
-import yaml
 
 from isthmus import names
 from isthmus.install import crds, rbac
+from isthmus.install.template import When, emit, encoded, prune, when
 from isthmus.install.values import InstallValues
 from isthmus.install.workloads import (
     Component,
     Manifest,
+    Placement,
     deployment,
+    disruption_budget,
     identity_token_volume,
     secret_volume,
     service,
@@ -24,6 +24,12 @@ NAMESPACE = names.CONTROL_PLANE_NAMESPACE
 
 def manifests(values: InstallValues) -> list[Manifest]:
     """The whole control plane. Pure: equal values give equal objects."""
+    made: list[Manifest] = prune(objects(values))
+    return made
+
+
+def objects(values: InstallValues) -> list[Manifest | When]:
+    """The same as it depends on values: what is conditional is marked as such where the values are lookups."""
     components = (_identity(values), _destination(values), _injector(values))
     return [
         _namespace(),
@@ -33,6 +39,10 @@ def manifests(values: InstallValues) -> list[Manifest]:
         *_configuration(values),
         *_services(*components),
         *(deployment(component, namespace=NAMESPACE) for component in components),
+        *(
+            when(values.enable_pod_disruption_budget, disruption_budget(component, namespace=NAMESPACE))
+            for component in components
+        ),
         _webhook(values),
     ]
 
@@ -48,6 +58,7 @@ def _namespace() -> Manifest:
                 "linkerd.io/is-control-plane": "true",
                 names.ADMISSION_WEBHOOKS_LABEL: "disabled",
                 names.CONTROL_PLANE_NS_LABEL: NAMESPACE,
+                "pod-security.kubernetes.io/enforce": "restricted",
             },
         },
     }
@@ -56,7 +67,7 @@ def _namespace() -> Manifest:
 def _configuration(values: InstallValues) -> list[Manifest]:
     certificates = values.certificates
     return [
-        _config_map(names.CONFIG_MAP, {"values": yaml.safe_dump(dict(values.public()), sort_keys=False)}),
+        _config_map(names.CONFIG_MAP, {"values": emit(values.public())}),
         _config_map(
             names.TRUST_ROOTS_CONFIG_MAP,
             {
@@ -80,7 +91,7 @@ def _tls_secret(name: str, certificate: str, key: str) -> Manifest:
         "kind": "Secret",
         "metadata": _metadata(name, "identity"),
         "type": "kubernetes.io/tls",
-        "data": {file: base64.b64encode(pem.encode()).decode() for file, pem in data.items()},
+        "data": {file: encoded(pem) for file, pem in data.items()},
     }
 
 
@@ -97,6 +108,16 @@ def _component(values: InstallValues, **fields: object) -> Component:
         image=values.image(names.CONTROLLER_IMAGE),
         image_pull_policy=values.image_pull_policy,
         replicas=values.controller_replicas,
+        placement=Placement(
+            node_selector=values.node_selector,
+            tolerations=values.tolerations,
+            priority_class_name=values.priority_class_name,
+            image_pull_secrets=values.image_pull_secrets,
+            annotations=values.pod_annotations,
+            labels=values.pod_labels,
+            strategy=values.deployment_strategy,
+            spread=values.enable_pod_anti_affinity,
+        ),
         **fields,  # type: ignore[arg-type]
     )
 
@@ -120,6 +141,7 @@ def _identity(values: InstallValues) -> Component:
             f"--log-level={values.controller_log_level}",
         ),
         ports={"ident-https": names.IDENTITY_PORT},
+        resources=values.identity_resources,
         volumes=(roots, issuer),
         mounts=(roots_mount, issuer_mount),
     )
@@ -137,10 +159,11 @@ def _destination(values: InstallValues) -> Component:
             f"--namespace={NAMESPACE}",
             f"--cluster-domain={values.cluster_domain}",
             f"--trust-domain={values.certificates.trust_domain}",
-            *(f"--cluster-network={network}" for network in values.cluster_networks),
+            f"--cluster-network={values.cluster_networks}",
             f"--log-level={values.controller_log_level}",
         ),
         ports={"dest-grpc": names.DESTINATION_PORT},
+        resources=values.destination_resources,
         volumes=(roots, token),
         mounts=(roots_mount, token_mount),
     )
@@ -162,9 +185,16 @@ def _injector(values: InstallValues) -> Component:
             f"--version={values.version}",
             f"--image-pull-policy={values.image_pull_policy}",
             f"--proxy-log-level={values.proxy_log_level}",
+            f"--proxy-cpu-request={values.proxy_resources.cpu_request}",
+            f"--proxy-cpu-limit={values.proxy_resources.cpu_limit}",
+            f"--proxy-memory-request={values.proxy_resources.memory_request}",
+            f"--proxy-memory-limit={values.proxy_resources.memory_limit}",
+            f"--skip-inbound-ports={values.skip_inbound_ports}",
+            f"--skip-outbound-ports={values.skip_outbound_ports}",
             f"--log-level={values.controller_log_level}",
         ),
         ports={"injector-https": names.INJECTOR_PORT},
+        resources=values.injector_resources,
         volumes=(roots, tls),
         mounts=(roots_mount, tls_mount),
     )
@@ -196,7 +226,7 @@ def _webhook(values: InstallValues) -> Manifest:
     """
     name = "kubernetes.io/metadata.name"
     enabled = {"key": names.ADMISSION_WEBHOOKS_LABEL, "operator": "NotIn", "values": ["disabled"]}
-    others = ["kube-system", "cert-manager", names.MULTICLUSTER_NAMESPACE]
+    others = ["kube-system", "cert-manager", NAMESPACE, names.MULTICLUSTER_NAMESPACE]
     applications = [enabled, {"key": name, "operator": "NotIn", "values": others}]
     extension = [enabled, {"key": name, "operator": "In", "values": [names.MULTICLUSTER_NAMESPACE]}]
     return {
@@ -207,7 +237,7 @@ def _webhook(values: InstallValues) -> Manifest:
             "labels": {names.COMPONENT_LABEL: "proxy-injector", names.CONTROL_PLANE_NS_LABEL: NAMESPACE},
         },
         "webhooks": [
-            _asking(values, "linkerd-proxy-injector.linkerd.io", applications, failure="Ignore"),
+            _asking(values, "linkerd-proxy-injector.linkerd.io", applications, failure=values.webhook_failure_policy),
             _asking(values, "linkerd-proxy-injector.multicluster.linkerd.io", extension, failure="Fail"),
         ],
     }
@@ -220,7 +250,7 @@ def _asking(values: InstallValues, name: str, where: Sequence[object], *, failur
         "namespaceSelector": {"matchExpressions": where},
         "clientConfig": {
             "service": {"name": names.INJECTOR_SERVICE, "namespace": NAMESPACE, "path": "/", "port": 443},
-            "caBundle": base64.b64encode(values.certificates.webhook_ca.encode()).decode(),
+            "caBundle": encoded(values.certificates.webhook_ca),
         },
         "failurePolicy": failure,
         "admissionReviewVersions": ["v1"],

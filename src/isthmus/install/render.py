@@ -27,7 +27,9 @@ def render(objects: Iterable[dict[str, Any]], output: OutputFormat = "yaml") -> 
     """YAML documents, or one JSON `List` object."""
     if output == "json":
         return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}, indent=2) + "\n"
-    return "---\n".join(
-        yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=120)
-        for manifest in objects
-    )
+    return "---\n".join(yaml_text(manifest) for manifest in objects)
+
+
+def yaml_text(tree: dict[str, Any]) -> str:
+    """One YAML document."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=120)

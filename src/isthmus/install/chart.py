@@ -1,0 +1,87 @@
+"""Helm charts, made of the same builders as what `install` prints: every value is looked up instead of known."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+from isthmus import names
+from isthmus.install import controlplane, schema
+from isthmus.install.render import yaml_text
+from isthmus.install.schema import Tree
+from isthmus.install.template import CLOSING, Lookup, When, emit
+from isthmus.install.values import CERTIFICATE_PATHS, HIGH_AVAILABILITY, Certificates, InstallValues
+
+Files = dict[str, str]
+"""Path inside the chart -> content."""
+
+CONTROL_PLANE: Final = "isthmus-control-plane"
+MULTICLUSTER: Final = "isthmus-multicluster"
+INSTALL_NAMESPACE: Final = "installNamespace"
+NAMESPACE_NOTE: Final = (
+    "# installNamespace: whether the chart makes its namespace; leave it off with `helm install --create-namespace`.\n"
+)
+
+
+def control_plane() -> Files:
+    """The chart of what `linkerd install` prints."""
+    values = schema.lookups(InstallValues, certificates=_certificates())
+    defaults = schema.tree(InstallValues) | {INSTALL_NAMESPACE: False}
+    for path in CERTIFICATE_PATHS.values():
+        _put_new(defaults, tuple(path.split(".")), "")
+    return {
+        "Chart.yaml": _metadata(CONTROL_PLANE, "The control plane of the Isthmus service mesh"),
+        "values.yaml": "# Certificates and keys must be given: `linkerd install -o helm` prints a set of them.\n"
+        + NAMESPACE_NOTE
+        + yaml_text(defaults),
+        "values-ha.yaml": "# What `linkerd install --ha` sets.\n" + yaml_text(HIGH_AVAILABILITY),
+        "templates/control-plane.yaml": templates(controlplane.objects(values)),
+    }
+
+
+def given_values(values: InstallValues) -> Tree:
+    """The values with which the chart is what `install` prints for `values`. Holds keys."""
+    made = schema.tree(values)
+    for name, path in CERTIFICATE_PATHS.items():
+        _put_new(made, tuple(path.split(".")), getattr(values.certificates, name))
+    return made
+
+
+def templates(objects: Iterable[Mapping[str, Any] | When]) -> str:
+    """Every object as a document of one template; the namespace only where the chart is to make it."""
+    return "".join(_document(item) for item in objects)
+
+
+def _document(item: Mapping[str, Any] | When) -> str:
+    if isinstance(item, When):
+        return f"{item.opening}\n---\n{emit(item.content)}{CLOSING}\n"
+    if item["kind"] == "Namespace":
+        return _document(When((f".Values.{INSTALL_NAMESPACE}",), item))
+    return f"---\n{emit(item)}"
+
+
+def _certificates() -> Certificates:
+    made = {}
+    for each in fields(Certificates):
+        path = CERTIFICATE_PATHS[each.name]
+        sentence = f"{path} must be given; linkerd install -o helm prints a set"
+        made[each.name] = Lookup(f"required {json.dumps(sentence)} .Values.{path}")
+    return Certificates(**made)
+
+
+def _metadata(name: str, description: str) -> str:
+    return yaml_text(
+        {
+            "apiVersion": "v2",
+            "name": name,
+            "description": description,
+            "type": "application",
+            "version": names.VERSION,
+            "appVersion": names.VERSION,
+            "kubeVersion": ">=1.29.0-0",
+        }
+    )
+
+
+def _put_new(onto: Tree, path: Sequence[str], content: Any) -> None:
+    schema.put(onto, tuple(path), content)
