@@ -35,7 +35,11 @@ _WATCHDOG: Final = {"miss_timeout": "5s", "megamiss_timeout": "10s"}
 _APPLICATION_IDLE: Final = "1.5s"
 """Applications close idle connections, some after 2 s; a request must not meet one that is just being closed."""
 _STAT_PREFIXES: Final = ("cluster_manager.", "listener_manager.", "control_plane.", "server.", "sds.", "l5d")
+LATENCY_BUCKETS: Final = tuple(digit * 10**power for power in range(5) for digit in range(1, 6))
+"""Milliseconds, as Linkerd has them."""
 _STAT_SUFFIXES: Final = (
+    "cx_rx_bytes_total",
+    "cx_tx_bytes_total",
     "membership_healthy",
     "membership_total",
     "outlier_detection.ejections_active",
@@ -111,7 +115,12 @@ def bootstrap(
         ],
         "watchdogs": {"main_thread_watchdog": _WATCHDOG, "worker_watchdog": _WATCHDOG},
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
-        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _stat_patterns()}}},
+        "stats_flush_interval": "2s",
+        "stats_eviction_interval": "600s",
+        "stats_config": {
+            "stats_matcher": {"inclusion_list": {"patterns": _stat_patterns()}},
+            "histogram_bucket_settings": [{"match": {"prefix": "l5d."}, "buckets": LATENCY_BUCKETS}],
+        },
     }
 
 

@@ -11,7 +11,7 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 
 from isthmus import names
-from isthmus.envoy import chains, protocol, requests, tls, wire
+from isthmus.envoy import chains, metrics, protocol, requests, tls, wire
 from isthmus.envoy.bootstrap import APPLICATION_CLUSTER, APPLICATION_HTTP1_CLUSTER
 from isthmus.mesh.model import ProxyConfig
 
@@ -86,6 +86,7 @@ def _requests(client: tuple[Any, ...]) -> Any:
         removed_request_headers=removed,
         removed_response_headers=(names.PROXY_ERROR_HEADER,),
         routes=[_route(APPLICATION_HTTP1_CLUSTER, _was_http1()), _route(APPLICATION_CLUSTER)],
+        access_logs=metrics.inbound(meshed=bool(client)),
     )
 
 

@@ -10,14 +10,12 @@ from envoy.type.metadata.v3 import metadata_pb2
 from google.protobuf.struct_pb2 import Struct
 
 from isthmus import names
-from isthmus.envoy import balancing, protocol, tls, wire
+from isthmus.envoy import balancing, metrics, protocol, tls, wire
 from isthmus.envoy.bootstrap import TUNNEL_LISTENER
 from isthmus.mesh.model import PLAIN, Endpoint, OutboundCluster, Peer
 
 TUNNEL_METADATA = "tunnel"
 """Endpoint metadata that the tunnel listener reads: `authority` and `gateway`."""
-SERVICE_METADATA = "isthmus"
-"""Cluster metadata for metrics: which service this is."""
 _NOBODY = "spiffe://nobody"
 _DIRECT_CONNECT_TIMEOUT = 0.5
 _TUNNEL_CONNECT_TIMEOUT = 1.0
@@ -43,14 +41,8 @@ def cluster(outbound: OutboundCluster) -> Any:
         typed_extension_protocol_options=protocol.multiplexed() if outbound.meshed else protocol.as_downstream(),
         upstream_connection_options=cluster_pb2.UpstreamConnectionOptions(tcp_keepalive=tcp_keepalive()),
     )
-    message.metadata.filter_metadata[SERVICE_METADATA].update(
-        {
-            "dst_service": outbound.service.name,
-            "dst_namespace": outbound.service.namespace,
-            "dst_port": str(outbound.service.port),
-            "dst_cluster": outbound.target_cluster,
-        }
-    )
+    message.track_cluster_stats.per_endpoint_stats = True
+    message.metadata.filter_metadata[metrics.METADATA].update({"labels": metrics.of_cluster(outbound)})
     return message
 
 
@@ -59,7 +51,7 @@ def load_assignment(outbound: OutboundCluster) -> Any:
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=outbound.name,
         endpoints=[
-            _locality(priority, backend, endpoints)
+            _locality(outbound, priority, backend, endpoints)
             for priority, group in enumerate(outbound.priorities)
             for backend, endpoints in _by_backend(group).items()
         ],
@@ -74,12 +66,12 @@ def _by_backend(group: tuple[Endpoint, ...]) -> dict[str, list[Endpoint]]:
     return found or {"": []}
 
 
-def _locality(priority: int, backend: str, endpoints: list[Endpoint]) -> Any:
+def _locality(outbound: OutboundCluster, priority: int, backend: str, endpoints: list[Endpoint]) -> Any:
     """One backend of a group. What Envoy takes for a place on the map stands for the service that answers."""
     message = endpoint_components_pb2.LocalityLbEndpoints(
         priority=priority,
         load_balancing_weight=wire.uint32(max(1, sum(endpoint.weight for endpoint in endpoints))),
-        lb_endpoints=[_lb_endpoint(endpoint) for endpoint in endpoints],
+        lb_endpoints=[_lb_endpoint(outbound, endpoint) for endpoint in endpoints],
     )
     if backend:
         message.locality.sub_zone = backend
@@ -98,13 +90,18 @@ def tcp_keepalive() -> Any:
     )
 
 
-def _lb_endpoint(endpoint: Endpoint) -> Any:
+def _lb_endpoint(outbound: OutboundCluster, endpoint: Endpoint) -> Any:
     message = endpoint_components_pb2.LbEndpoint(
-        endpoint=endpoint_components_pb2.Endpoint(address=_address(endpoint)),
+        endpoint=endpoint_components_pb2.Endpoint(
+            address=_address(endpoint), hostname=metrics.of_endpoint(outbound, endpoint, pod=True)
+        ),
         load_balancing_weight=wire.uint32(max(1, endpoint.weight)),
     )
     message.metadata.filter_metadata["envoy.transport_socket_match"].update(
         _match((endpoint.identity, endpoint.gateway is not None))
+    )
+    message.metadata.filter_metadata[metrics.METADATA].update(
+        {"labels": metrics.of_endpoint(outbound, endpoint, pod=False)}
     )
     if endpoint.gateway is not None:
         message.metadata.filter_metadata[TUNNEL_METADATA].update(

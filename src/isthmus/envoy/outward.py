@@ -17,7 +17,7 @@ from envoy.extensions.retry.priority.previous_priorities.v3 import previous_prio
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 
 from isthmus import names
-from isthmus.envoy import chains, protocol, requests, wire
+from isthmus.envoy import chains, metrics, protocol, requests, wire
 from isthmus.envoy.bootstrap import PASSTHROUGH_CLUSTER
 from isthmus.mesh.model import ProxyConfig
 
@@ -62,6 +62,7 @@ def _requests() -> Any:
             _route(_repeatable(), retry_on=f"{_ALWAYS_SAFE},reset", retriable=_any_proxy_error()),
             _route(_any_request(), retry_on=_ALWAYS_SAFE, retriable=_unconnected()),
         ],
+        access_logs=metrics.outbound(),
     )
 
 

@@ -44,6 +44,7 @@ def connection_manager(
     request_headers: tuple[Any, ...] = (),
     removed_request_headers: tuple[str, ...] = (),
     removed_response_headers: tuple[str, ...] = (),
+    access_logs: list[Any] | None = None,
 ) -> Any:
     """A network filter that speaks HTTP/1 and HTTP/2 and changes nothing it is not asked to.
 
@@ -68,6 +69,7 @@ def connection_manager(
         early_header_mutation_extensions=[_destination(cluster)] if cluster else [],
         http_filters=[*([_on_demand()] if on_demand else []), _router()],
         local_reply_config=_local_replies(),
+        access_log=access_logs,
         route_config=route_pb2.RouteConfiguration(
             name=stat_prefix,
             virtual_hosts=[route_components_pb2.VirtualHost(name="all", domains=["*"], routes=routes)],

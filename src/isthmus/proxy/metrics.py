@@ -1,8 +1,8 @@
 """From what Envoy counts to Linkerd's names, while somebody scrapes. The standard library only.
 
 Envoy says which requests it counted in one label each (`envoy.labels`); connections and bytes it counts anyway, for
-each endpoint, destination and kind of listener. Lines go out as they come in: what is kept is one number for each series
-without its status, and one for each endpoint that was ever connected to.
+each endpoint, destination and kind of listener. Lines go out as they come in: what is kept is one number for each
+series without its status, and one for each endpoint that was ever connected to.
 """
 
 import re
