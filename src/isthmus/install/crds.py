@@ -112,6 +112,7 @@ LINK_STATUS: Final = record(
         "trustDomain": text("The linked cluster's trust domain, as last read from it and accepted."),
         "trustBundle": text("The linked cluster's PEM roots, as last read from it and accepted."),
         "registeredTrustDomain": text("The own trust domain as registered in the linked cluster."),
+        "registeredRoots": text("Fingerprints of the own roots that the linked cluster accepts."),
         "credentialsExpireAt": text("When the credentials expire; empty when they do not. They are renewed before."),
         "alive": text("Whether the gateway answers: True, False or Unknown."),
         "latency": text("Round trip of the last successful probe."),
@@ -149,6 +150,7 @@ TRUST_SPEC: Final = record(
         "trustDomain": text("SPIFFE trust domain that the bundle vouches for.", minLength=1, maxLength=255),
         "bundle": text("PEM roots of that domain.", minLength=1, maxLength=MAX_BUNDLE),
         "clusterName": text("How the registering cluster names the link that this registration belongs to."),
+        "acceptedRoots": text("Fingerprints of this cluster's roots that the registering cluster accepts."),
     },
     required=["trustDomain", "bundle"],
 )

@@ -162,6 +162,11 @@ def same(one: str, other: str) -> bool:
     }
 
 
+def fingerprints(bundle: str) -> str:
+    """The certificates of a bundle in a form for objects and people: sorted, separated by commas."""
+    return ",".join(sorted({pki.fingerprint(each) for each in _certificates(bundle)}))
+
+
 @lru_cache(maxsize=512)
 def _certificates(bundle: str) -> tuple[x509.Certificate, ...]:
     """Those in a bundle; none when it is too large or cannot be read."""

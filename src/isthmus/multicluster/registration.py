@@ -33,15 +33,20 @@ class Registration:
         self.condition = Condition(_KIND, "Pending", "The clusters are exchanging their roots.")
         self.domain = ""
         """The own trust domain as registered there."""
+        self.roots = ""
+        """Fingerprints of the own roots that count there."""
+        self.accepted: Callable[[], str] = lambda: ""
+        """Fingerprints of the target's roots that count here; it is told which."""
         self.on_registered: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """Keep it true until cancelled: at every change of either cluster's roots, and now and then."""
         tries = 0
         while True:
+            before = self.roots
             condition = await self._step()
             tries = 0 if condition.reason == "Established" else tries + 1
-            if condition != self.condition:
+            if (condition, self.roots) != (self.condition, before):
                 self.condition = condition
                 self._changed.set()
             pause = _PENDING[min(tries, len(_PENDING)) - 1] if tries else _LOOK_AGAIN
@@ -67,7 +72,7 @@ class Registration:
         if own.trust_domain == theirs.trust_domain:
             return _same_domain(own, theirs, link.target)
         try:
-            registered = await register(self._remote.client, own, link.target)
+            registered = await register(self._remote.client, own, link.target, accepted=self.accepted())
         except errors.KubeError as error:
             return Condition(
                 _KIND,
@@ -76,6 +81,7 @@ class Registration:
                 "`linkerd multicluster install`.",
             )
         self.domain = own.trust_domain
+        self.roots = acceptance.fingerprints(str((registered.get("status") or {}).get("bundle") or ""))
         self.on_registered()
         return _accepted(registered, own, theirs, link.target)
 
@@ -115,9 +121,9 @@ def _accepted(registered: Object, own: trust.Roots, theirs: trust.Roots, target:
     return Condition(_KIND, "Established", f"{target} ({theirs.trust_domain}) recognises {own.trust_domain}.")
 
 
-async def register(client: Client, own: trust.Roots, target: str) -> Object:
+async def register(client: Client, own: trust.Roots, target: str, *, accepted: str = "") -> Object:
     """Make the registration say what it should; returns it as it stands."""
-    desired = trust.registration(own, target)
+    desired = trust.registration(own, target, accepted=accepted)
     name, namespace = desired["metadata"]["name"], desired["metadata"]["namespace"]
     try:
         existing = await client.get(FEDERATED_TRUST_DOMAINS, name, namespace)

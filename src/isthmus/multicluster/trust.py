@@ -22,9 +22,14 @@ def roots(config_map: ConfigMap | None) -> Roots | None:
     return Roots(domain, bundle + "\n") if domain and bundle else None
 
 
-def registration(own: Roots, cluster_name: str) -> Object:
-    """The object that a linking cluster puts into its target."""
+def registration(own: Roots, cluster_name: str, *, accepted: str = "") -> Object:
+    """The object that a linking cluster puts into its target.
+
+    `accepted` are fingerprints of the target's roots that the linking cluster believes: whoever rotates the target's
+    roots sees by them that it may go on.
+    """
+    said = {"acceptedRoots": accepted} if accepted else {}
     return {
         "metadata": {"name": own.trust_domain, "namespace": names.MULTICLUSTER_NAMESPACE},
-        "spec": {"trustDomain": own.trust_domain, "bundle": own.bundle, "clusterName": cluster_name},
+        "spec": {"trustDomain": own.trust_domain, "bundle": own.bundle, "clusterName": cluster_name, **said},
     }
