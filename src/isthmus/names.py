@@ -11,6 +11,7 @@ VERSION: Final = "0.1.0"
 # --- namespaces ---------------------------------------------------------------------------------------------------
 CONTROL_PLANE_NAMESPACE: Final = "linkerd"
 MULTICLUSTER_NAMESPACE: Final = "linkerd-multicluster"
+VIZ_NAMESPACE: Final = "linkerd-viz"
 
 # --- control plane objects ----------------------------------------------------------------------------------------
 CONFIG_MAP: Final = "linkerd-config"
@@ -52,6 +53,10 @@ LINK_NAME_PREFIX: Final = "linkerd-"
 RENEW_ANNOTATION: Final = "multicluster.isthmus.io/renew"
 """On a Link's Secret: `false` leaves its token alone, for whoever writes the Secret by other means."""
 PROBE_SERVICE_PREFIX: Final = "probe-"
+
+# --- viz objects --------------------------------------------------------------------------------------------------
+VIZ_METRICS_API: Final = "metrics-api"
+VIZ_PROMETHEUS: Final = "prometheus"
 
 # --- ports --------------------------------------------------------------------------------------------------------
 INBOUND_PORT: Final = 4143

@@ -10,8 +10,8 @@ from isthmus import names
 from isthmus.kube.meta import Key
 from isthmus.multicluster import mirrors
 from isthmus.multicluster.diff import Create, Delete, Patch, diff
-from isthmus.multicluster.mirrors import NOTHING, Export, Plan
 from isthmus.multicluster.objects import SERVICES, Service, Slice, is_mirror
+from isthmus.multicluster.plans import NOTHING, Export, Plan
 
 from .values import gateway, link, service
 

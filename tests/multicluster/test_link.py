@@ -4,7 +4,7 @@ import pytest
 
 from isthmus.multicluster import links, prober, status
 from isthmus.multicluster.liveness import Liveness
-from isthmus.multicluster.mirrors import Outcome
+from isthmus.multicluster.plans import Outcome
 from isthmus.multicluster.status import Condition, Knowledge
 
 from .values import link, link_object

@@ -5,8 +5,8 @@ import pytest
 from isthmus import names
 from isthmus.kube.meta import Key
 from isthmus.multicluster import mirrors
-from isthmus.multicluster.mirrors import Export, Gateway, Plan
 from isthmus.multicluster.objects import Port, Service, Slice, body
+from isthmus.multicluster.plans import Export, Gateway, Plan
 from isthmus.multicluster.selectors import exported, selects
 
 from .values import IDENTITY, gateway, link, service

@@ -4,7 +4,7 @@ from typing import Any
 
 from isthmus import names
 from isthmus.kube.meta import Meta
-from isthmus.multicluster import links, mirrors
+from isthmus.multicluster import links, plans
 from isthmus.multicluster.objects import Port, Service, ServiceSpec
 
 IDENTITY = "linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.east.example"
@@ -54,5 +54,5 @@ def service(
     return Service(meta, ServiceSpec(ports, kind))
 
 
-def gateway(*addresses: str, alive: bool = True, port: int = 4143) -> mirrors.Gateway:
-    return mirrors.Gateway(addresses or ("203.0.113.10",), port, IDENTITY, alive)
+def gateway(*addresses: str, alive: bool = True, port: int = 4143) -> plans.Gateway:
+    return plans.Gateway(addresses or ("203.0.113.10",), port, IDENTITY, alive)

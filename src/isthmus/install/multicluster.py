@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from isthmus import names
 from isthmus.install import crds, rbac
+from isthmus.install.template import prune
 from isthmus.install.workloads import Component, Manifest, deployment
 
 GATEWAY_SELECTOR: Final = {"component": names.GATEWAY}
@@ -36,6 +37,10 @@ class MulticlusterValues:
     gateway_probe_seconds: int = 3
     gateway_probe_port: int = names.GATEWAY_PROBE_PORT
     gateway_service_type: str = "LoadBalancer"
+    enable_headless_services: bool = True
+    enable_namespace_creation: bool = False
+    local_excluded_labels: str = ""
+    local_excluded_annotations: str = ""
     remote_access: bool = True
     remote_access_account: str = names.REMOTE_ACCESS_ACCOUNT
 
@@ -47,14 +52,17 @@ class MulticlusterValues:
 
 def manifests(values: MulticlusterValues) -> list[Manifest]:
     """Every object, in the order in which it can be applied."""
-    return [
-        namespace(values.namespace),
-        *crds.multicluster(),
-        registrations_quota(values),
-        *controller(values),
-        *(gateway(values) if values.gateway else ()),
-        *(remote_access(values.remote_access_account, namespace=values.namespace) if values.remote_access else ()),
-    ]
+    made: list[Manifest] = prune(
+        [
+            namespace(values.namespace),
+            *crds.multicluster(),
+            registrations_quota(values),
+            *controller(values),
+            *(gateway(values) if values.gateway else ()),
+            *(remote_access(values.remote_access_account, namespace=values.namespace) if values.remote_access else ()),
+        ]
+    )
+    return made
 
 
 def metadata(name: str, namespace: str = "", **extra: dict[str, str]) -> dict[str, Any]:
@@ -168,6 +176,7 @@ def controller(values: MulticlusterValues) -> list[Manifest]:
             f"--linkerd-namespace={values.linkerd_namespace}",
             f"--cluster-domain={values.cluster_domain}",
             f"--log-level={values.log_level}",
+            *mirroring(values),
         ),
         image=f"{values.registry}/{names.CONTROLLER_IMAGE}:{values.version}",
         image_pull_policy=values.image_pull_policy,
@@ -186,6 +195,17 @@ def controller(values: MulticlusterValues) -> list[Manifest]:
     ]
 
 
+def mirroring(values: MulticlusterValues) -> list[str]:
+    """The arguments that decide how services are mirrored, as far as they are not the default."""
+    flags = {
+        "--enable-headless-services=false": not values.enable_headless_services,
+        "--enable-namespace-creation=true": values.enable_namespace_creation,
+        f"--local-excluded-labels={values.local_excluded_labels}": bool(values.local_excluded_labels),
+        f"--local-excluded-annotations={values.local_excluded_annotations}": bool(values.local_excluded_annotations),
+    }
+    return [flag for flag, wanted in flags.items() if wanted]
+
+
 def controller_roles(values: MulticlusterValues) -> list[Manifest]:
     name = names.MULTICLUSTER_CONTROLLER
     subject = values.namespace
@@ -198,7 +218,10 @@ def controller_roles(values: MulticlusterValues) -> list[Manifest]:
             rules=[
                 rbac.rule([""], ["services"], [*rbac.FOLLOW, *change]),
                 rbac.rule(["discovery.k8s.io"], ["endpointslices"], [*rbac.FOLLOW, *change]),
-                rbac.rule([""], ["namespaces"], rbac.FOLLOW),
+                rbac.rule(
+                    [""], ["namespaces"], [*rbac.FOLLOW, *(["create"] if values.enable_namespace_creation else [])]
+                ),
+                rbac.rule([""], ["events"], ["create", "patch"]),
             ],
         ),
         *rbac.role(
@@ -211,7 +234,6 @@ def controller_roles(values: MulticlusterValues) -> list[Manifest]:
                 rbac.rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], rbac.FOLLOW),
                 rbac.rule([names.FEDERATION_GROUP], ["federatedtrustdomains/status"], ["patch"]),
                 rbac.rule([""], ["secrets"], [*rbac.FOLLOW, "patch"]),
-                rbac.rule([""], ["events"], ["create", "patch"]),
                 rbac.rule(["coordination.k8s.io"], ["leases"], ["create"]),
                 rbac.rule(["coordination.k8s.io"], ["leases"], ["get", "patch"], only=[name]),
             ],
@@ -260,15 +282,17 @@ def registrations_quota(values: MulticlusterValues) -> Manifest:
 
 
 # --- access for linking clusters ----------------------------------------------------------------------------------
-def remote_access(name: str, *, namespace: str) -> list[Manifest]:
+def remote_access(name: str, *, namespace: str, registers: str = "") -> list[Manifest]:
     """The account whose token goes into a Link's credentials: it reads what is exported and registers trust.
 
     Linkerd keeps a token that never expires beside it; here `link` asks for one that does, and nothing keeps it.
+    `registers` is the one trust domain that the account may change and withdraw; "" leaves it open.
     """
-    return [account(name, namespace=namespace), *remote_access_roles(name, namespace=namespace)]
+    roles = remote_access_roles(name, namespace=namespace, registers=registers)
+    return [account(name, namespace=namespace), *roles]
 
 
-def remote_access_roles(name: str, *, namespace: str) -> list[Manifest]:
+def remote_access_roles(name: str, *, namespace: str, registers: str = "") -> list[Manifest]:
     linkerd = names.CONTROL_PLANE_NAMESPACE
     role, binding = rbac.role(
         name,
@@ -292,15 +316,16 @@ def remote_access_roles(name: str, *, namespace: str) -> list[Manifest]:
             f"{name}-trust",
             name,
             namespace=namespace,
-            rules=[
-                rbac.rule(
-                    [names.FEDERATION_GROUP],
-                    ["federatedtrustdomains"],
-                    ["get", "create", "patch", "delete"],
-                ),
-                rbac.rule([""], ["serviceaccounts/token"], ["create"], only=[name]),
-            ],
+            rules=[*registration_rules(registers), rbac.rule([""], ["serviceaccounts/token"], ["create"], only=[name])],
         ),
         role,
         {**binding, "subjects": subjects},
     ]
+
+
+def registration_rules(trust_domain: str) -> list[rbac.Rule]:
+    """To create cannot be narrowed by name; whoever claims a domain that is taken gets nothing by it."""
+    kind = ([names.FEDERATION_GROUP], ["federatedtrustdomains"])
+    if not trust_domain:
+        return [rbac.rule(*kind, ["get", "create", "patch", "delete"])]
+    return [rbac.rule(*kind, ["create"]), rbac.rule(*kind, ["get", "patch", "delete"], only=[trust_domain])]

@@ -8,6 +8,8 @@ from isthmus.kube import errors
 from isthmus.kube.client import Client
 from isthmus.kube.meta import Key
 from isthmus.multicluster.diff import Action, Create, Delete, Patch
+from isthmus.multicluster.objects import NAMESPACES, made_for
+from isthmus.multicluster.plans import Outcome
 
 PARALLEL: Final = 16
 """Writes under way at once: a thousand mirrors in seconds, without starving other clients of the API server."""
@@ -44,3 +46,16 @@ async def perform(client: Client, action: Action) -> None:
     except (errors.AlreadyExists, errors.NotFound) as error:
         if isinstance(error, errors.NotFound) and isinstance(action, Create):
             raise  # the namespace is gone
+
+
+async def create_namespaces(client: Client, outcomes: Iterable[Outcome], target: str) -> Mapping[Key, errors.KubeError]:
+    """Make the namespaces that exported services need; failures by mirror. They outlive the Link: others use them."""
+    waiting: dict[str, list[Key]] = {}
+    for outcome in outcomes:
+        if outcome.reason == "MissingNamespace":
+            waiting.setdefault(outcome.remote[0], []).append(outcome.local)
+    actions = [
+        Create(NAMESPACES, ("", name), {"metadata": {"name": name, "labels": made_for(target)}}) for name in waiting
+    ]
+    failures = await apply(client, actions)
+    return {mirror: failures["", name] for name in waiting for mirror in waiting[name] if ("", name) in failures}

@@ -8,7 +8,7 @@ from isthmus.kube.meta import Key
 from isthmus.multicluster.acceptance import Verdict
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.liveness import Liveness
-from isthmus.multicluster.mirrors import Outcome
+from isthmus.multicluster.plans import Outcome
 from isthmus.multicluster.status import Condition
 
 
@@ -44,7 +44,11 @@ def gateway_alive(link: Link, liveness: Liveness, *, problem: str) -> Condition:
     """Whether the target's gateway answers; `problem` is why none of its names resolves, "" when one does."""
     kind = "GatewayAlive"
     if not link.gateway_hosts:
-        return Condition(kind, "NoGateway", "The Link has no gatewayAddress; services are not mirrored.")
+        return Condition(
+            kind,
+            "NoGateway",
+            "The Link has no gatewayAddress: only services whose pods are dialled directly are mirrored.",
+        )
     if problem:
         return Condition(kind, "Unresolvable", problem)
     where = f"{', '.join(link.gateway_hosts)} port {link.gateway_port}"

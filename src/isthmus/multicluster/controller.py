@@ -13,10 +13,14 @@ from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
 from isthmus.multicluster import cleanup, conditions, decisions, links
+from isthmus.multicluster.federated import Membership
+from isthmus.multicluster.federation import Federation
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.local import Local
 from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.objects import Service, Slice, is_mirror
+from isthmus.multicluster.plans import Outcome
+from isthmus.multicluster.settings import Settings
 from isthmus.multicluster.status import Knowledge
 from isthmus.multicluster.worker import Worker, write_status
 
@@ -51,17 +55,27 @@ class Controller:
         linkerd_namespace: str,
         probe_url: Callable[[Link], str],
         metrics: Metrics,
+        settings: Settings | None = None,
     ) -> None:
         self.local = Local(client, namespace=namespace, linkerd_namespace=linkerd_namespace)
         self._client = client
         self._probe_url = probe_url
         self._metrics = metrics
         self._recorder = Recorder(client, names.MULTICLUSTER_CONTROLLER)
+        self._settings = settings or Settings()
+        self._federation = Federation(
+            self.local,
+            self._memberships,
+            settings=self._settings,
+            recorder=self._recorder,
+            told=self._tell_federated,
+        )
         self._links_changed = Signal()
         self._assigned = Signal()
         self._workers: dict[Key, Worker] = {}
         self._running: dict[Key, _Running] = {}
         self.local.links.on_change(self._links_changed.set)
+        self.local.links.on_change(self._federation.wake)
         self.local.on_mirror_change(self._local_change)
         self.local.on_roots_change(self._roots_change)
 
@@ -78,6 +92,7 @@ class Controller:
             async with asyncio.TaskGroup() as group:
                 group.create_task(decisions.decide(self.local))
                 group.create_task(self._sweep())
+                group.create_task(self._federation.run())
                 group.create_task(self._supervise(group))
         finally:
             self._running.clear()
@@ -126,6 +141,8 @@ class Controller:
         if link.deleting:
             others = (other for other in self._links() if other.key != link.key)
             heir = links.older_link(link, others)
+            if heir is None:
+                await self._federation.leave(link.target)
             await cleanup.clean_up(self.local, link, recorder=self._recorder, kept_by=heir)
             if heir is None:
                 self._metrics.forget(link.target)
@@ -140,6 +157,8 @@ class Controller:
             recorder=self._recorder,
             metrics=self._metrics,
             probe_url=self._probe_url(link),
+            settings=self._settings,
+            members_changed=self._federation.wake,
         )
         self._workers[link.key] = worker
         await worker.run()
@@ -150,9 +169,23 @@ class Controller:
         return links.parse(item) if item else link
 
     async def _refuse(self, link: Link, rival: Link) -> None:
-        known = Knowledge(conditions=(conditions.accepted(link, rival),), outcomes=())
+        known = Knowledge(conditions=(conditions.accepted(link, rival),), outcomes=(), federated=())
         item = self.local.link(link.key) or {}
         await write_status(self._client, link, known, dict(item.get("status") or {}))
+
+    # --- federated services ---------------------------------------------------------------------------------------
+    def _memberships(self) -> list[Membership]:
+        """Every Link that counts, with what its worker knows: a Link that is being followed anew loses nothing."""
+        current = self._links()
+        return [
+            Membership(link, worker.members if (worker := self._workers.get(link.key)) else None)
+            for link in current
+            if not link.deleting and links.older_link(link, current) is None
+        ]
+
+    def _tell_federated(self, link: Key, outcomes: tuple[Outcome, ...]) -> None:
+        if worker := self._workers.get(link):
+            worker.federated(outcomes)
 
     # --- what changes in this cluster -----------------------------------------------------------------------------
     def _local_change(self, name: str) -> None:

@@ -3,13 +3,17 @@
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from isthmus import names
 from isthmus.kube import durations
 from isthmus.kube.kinds import Object
 from isthmus.kube.meta import Key, key_of
-from isthmus.multicluster.selectors import Selector
+from isthmus.multicluster.objects import Service
+from isthmus.multicluster.selectors import Selector, exported
+
+Mode = Literal["gateway", "flat"]
+"""How a mirror's clients reach its pods: through the target's gateway, or dialling them directly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Link:
     gateway_identity: str
     probe: Probe
     selector: Selector | None
+    remote_discovery_selector: Selector | None = None
+    federated_selector: Selector | None = None
     excluded_labels: tuple[str, ...] = ()
     excluded_annotations: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -51,6 +57,16 @@ class Link:
     @property
     def key(self) -> Key:
         return self.namespace, self.name
+
+    def mode(self, service: Service) -> Mode | None:
+        """How a service of the target is mirrored, None if it is not. Who asks for flat gets it, gateway or not."""
+        if exported(self.remote_discovery_selector, service):
+            return "flat"
+        return "gateway" if exported(self.selector, service) else None
+
+    def joins(self, service: Service) -> bool:
+        """Whether a service of the target is a member of a federated service."""
+        return exported(self.federated_selector, service)
 
     @property
     def reference(self) -> Object:
@@ -89,6 +105,8 @@ def parse(item: Object) -> Link:
         gateway_identity=spec.get("gatewayIdentity") or "",
         probe=_probe(spec.get("probeSpec") or {}, problems),
         selector=spec.get("selector"),
+        remote_discovery_selector=spec.get("remoteDiscoverySelector"),
+        federated_selector=spec.get("federatedServiceSelector"),
         excluded_labels=tuple(spec.get("excludedLabels") or ()),
         excluded_annotations=tuple(spec.get("excludedAnnotations") or ()),
         problems=tuple(problems),

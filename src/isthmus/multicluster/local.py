@@ -70,6 +70,13 @@ class Local:
         self._secrets.on_change(all_links)
         self._namespaces.on_change(all_links)
 
+    def on_service_change(self, handler: Callable[[Service | None, Service | None], None]) -> None:
+        """Tell every Service that changed, before and after."""
+        self._services.on_change(handler)
+
+    def on_namespace_change(self, handler: Callable[..., None]) -> None:
+        self._namespaces.on_change(handler)
+
     def on_roots_change(self, handler: Callable[..., None]) -> None:
         """Call when this cluster's own roots change."""
         self._roots.on_change(handler)

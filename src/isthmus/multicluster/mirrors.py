@@ -1,17 +1,18 @@
 """What a Link makes, as a pure function of what is observed: mirror Services, their EndpointSlices, the probe Service.
 
 A mirror is called `<service>-<cluster>`, in the namespace of the exported service. Its endpoints are the addresses of
-the target's gateway: none while the exported service has no ready endpoint, not ready while the gateway is down.
+the target's gateway: none while the exported service has no ready endpoint, not ready while the gateway is down. A flat
+mirror has none: proxies dial the pods themselves.
 """
 
-import ipaddress
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
 
 from isthmus import names
 from isthmus.kube.meta import Key, Meta
-from isthmus.multicluster.links import Link
+from isthmus.multicluster import copies, headless
+from isthmus.multicluster.links import Link, Mode
 from isthmus.multicluster.objects import (
     Port,
     Readiness,
@@ -23,65 +24,9 @@ from isthmus.multicluster.objects import (
     is_mirror,
     made_for,
 )
+from isthmus.multicluster.plans import Export, Gateway, Outcome, Plan, Reason
 
-MAX_NAME: Final = 63
-"""A Service name is a DNS label."""
 PROBE_PORT_NAME: Final = "mc-probe"
-NEVER_COPIED: Final = (
-    names.MIRROR_PREFIX,
-    "kubectl.kubernetes.io/",
-    "service.kubernetes.io/topology-aware-hints",
-    "service.kubernetes.io/topology-mode",
-)
-"""Metadata that is about the exporting cluster. Copying the export annotation would export the mirror back."""
-ALWAYS_COPIED: Final = (names.OPAQUE_PORTS_ANNOTATION,)
-
-Reason = Literal["Mirrored", "InvalidService", "MissingNamespace", "Error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """A remote Service that a Link selects, and whether any of its endpoints is ready."""
-
-    service: Service
-    ready: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """Where the target's gateway answers now (IP addresses) and whether it does."""
-
-    addresses: tuple[str, ...]
-    port: int
-    identity: str
-    alive: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one exported service; `local` is its mirror's key."""
-
-    remote: Key
-    local: Key
-    reason: Reason
-    message: str = ""
-
-    @property
-    def mirrored(self) -> bool:
-        return self.reason == "Mirrored"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The objects that should exist for one Link, and one outcome for each exported service."""
-
-    services: Mapping[Key, Service]
-    slices: Mapping[Key, Slice]
-    outcomes: tuple[Outcome, ...]
-
-
-NOTHING: Final = Plan({}, {}, ())
-"""The plan of a Link that is being deleted, or that another Link to the same target precedes."""
 
 
 def plan(
@@ -91,20 +36,60 @@ def plan(
     gateway: Gateway | None,
     local: Mapping[Key, Service],
     namespaces: Collection[str],
+    with_headless: bool = True,
 ) -> Plan:
     """What should exist now. `local` are the Services of this cluster, mirrors among them; others are never touched."""
     services: dict[Key, Service] = {}
     slices: dict[Key, Slice] = {}
     outcomes: list[Outcome] = []
+    roots: list[tuple[Export, Outcome]] = []
     for export in sorted(exports, key=lambda export: export.service.key):
-        outcome = judge(link, export.service, gateway=gateway, local=local, namespaces=namespaces)
-        outcomes.append(outcome)
-        if outcome.mirrored and gateway is not None:
-            mirror = mirror_service(link, export.service, outcome.local)
+        outcome = judge(link, export, gateway=gateway, local=local, namespaces=namespaces)
+        if not outcome.mirrored:
+            outcomes.append(outcome)
+        elif with_headless and headless.stays_headless(export, local.get(outcome.local)):
+            roots.append((export, outcome))
+        else:
+            mirror = mirror_service(link, export.service, outcome.local, export.mode)
             services[mirror.key] = mirror
-            slices |= mirror_slices(link, mirror, gateway, export.ready)
-    planned = Plan(services, slices, tuple(outcomes))
+            slices |= mirror_slices(link, mirror, gateway, export.ready) if export.mode == "gateway" else {}
+            outcomes.append(outcome)
+    for export, outcome in roots:
+        made = _headless(link, export, outcome, gateway=gateway, local=local, taken=services)
+        services |= made.services
+        slices |= made.slices
+        outcomes += made.outcomes
+    planned = Plan(services, slices, tuple(sorted(outcomes, key=lambda outcome: outcome.remote)))
     return with_probe(planned, link, gateway=gateway, local=local, namespaces=namespaces)
+
+
+def _headless(
+    link: Link,
+    export: Export,
+    outcome: Outcome,
+    *,
+    gateway: Gateway | None,
+    local: Mapping[Key, Service],
+    taken: Mapping[Key, Service],
+) -> Plan:
+    """The mirror of a headless Service, and those of its pods whose names are free."""
+    root = headless.root(mirror_service(link, export.service, outcome.local, export.mode))
+    services, slices, refused = {root.key: root}, dict[Key, Slice](), list[str]()
+    addresses: dict[str, str] = {}
+    hosts = export.hosts or {}
+    for hostname, ready in sorted(hosts.items()):
+        pod = headless.pod_mirror(link, root, hostname)
+        if not copies.fits(pod.metadata.name) or pod.key in taken or not _free(pod.key, link, local):
+            refused.append(pod.metadata.name)
+            continue
+        services[pod.key] = pod
+        slices |= mirror_slices(link, pod, gateway, ready)
+        addresses[hostname] = local[pod.key].spec.cluster_ip if pod.key in local else ""
+    slices |= headless.root_slices(link, root, hosts, addresses)
+    if refused:
+        told = f"No mirror for {len(refused)} of its {len(hosts)} pods: the name {refused[0]} is taken or too long."
+        outcome = replace(outcome, reason="Error", message=told)
+    return Plan(services, slices, (outcome,))
 
 
 def with_probe(
@@ -117,8 +102,8 @@ def with_probe(
 ) -> Plan:
     """The plan with the probe Service in it, which needs nothing of the target but its gateway's address."""
     probe = probe_service(link)
-    free = _free(probe.key, link, local) and probe.metadata.namespace in namespaces and _fits(probe.metadata.name)
-    if gateway is None or not free:
+    free = _free(probe.key, link, local) and probe.metadata.namespace in namespaces
+    if gateway is None or not free or not copies.fits(probe.metadata.name):
         return planned
     services = {**planned.services, probe.key: probe}
     return Plan(services, {**planned.slices, **probe_slices(link, probe, gateway)}, planned.outcomes)
@@ -126,56 +111,41 @@ def with_probe(
 
 def judge(
     link: Link,
-    service: Service,
+    export: Export,
     *,
     gateway: Gateway | None,
     local: Mapping[Key, Service],
     namespaces: Collection[str],
 ) -> Outcome:
     """Whether an exported service can be mirrored, and why not."""
-    namespace, name = service.key
+    namespace, name = export.service.key
     key = (namespace, f"{name}-{link.target}")
 
     def outcome(reason: Reason, message: str = "") -> Outcome:
-        return Outcome(service.key, key, reason, message)
+        return Outcome(export.service.key, key, reason, message)
 
-    if service.spec.type == "ExternalName":
-        return outcome("InvalidService", "A Service of type ExternalName has no endpoints that could be mirrored.")
-    if not tcp_ports(service):
-        return outcome("InvalidService", "The Service has no TCP port; the gateway carries TCP only.")
-    if not _fits(key[1]):
-        return outcome(
-            "InvalidService",
-            f"Its mirror would be called {key[1]}, which has {len(key[1])} characters; a Service name has {MAX_NAME} "
-            "at most. Give the service or the cluster a shorter name.",
-        )
+    if problem := copies.unusable(export.service, key[1]):
+        return outcome(*problem)
     if namespace not in namespaces:
-        return outcome(
-            "MissingNamespace",
-            f"Namespace {namespace} does not exist in this cluster; the service is mirrored as soon as it does.",
-        )
+        return outcome(*copies.missing_namespace(namespace))
     if not _free(key, link, local):
         return outcome(
             "Error",
             f"A Service {namespace}/{key[1]} that is not a mirror of {link.target} exists already and is left alone. "
             "Rename or delete it to have this service mirrored.",
         )
-    if gateway is None:
-        return outcome("Error", f"Link {link.name} has no gatewayAddress; link again once the target has a gateway.")
+    if gateway is None and export.mode == "gateway":
+        return outcome(
+            "Error",
+            f"It is exported through a gateway, and Link {link.name} has no gatewayAddress. Link again with a gateway, "
+            f"or export it with {names.EXPORTED}=remote-discovery if pods reach each other.",
+        )
     return outcome("Mirrored")
 
 
 def _free(key: Key, link: Link, local: Mapping[Key, Service]) -> bool:
     existing = local.get(key)
     return existing is None or is_mirror(existing, link.target)
-
-
-def _fits(name: str) -> bool:
-    return len(name) <= MAX_NAME
-
-
-def tcp_ports(service: Service) -> tuple[Port, ...]:
-    return tuple(port for port in service.spec.ports if port.protocol == "TCP")
 
 
 def hold(target: str, *, services: Mapping[Key, Service], slices: Mapping[Key, Slice], alive: bool) -> Plan:
@@ -186,89 +156,47 @@ def hold(target: str, *, services: Mapping[Key, Service], slices: Mapping[Key, S
 
 
 def _with_liveness(item: Slice, alive: bool) -> Slice:
-    if item.metadata.labels.get(names.MIRRORED_GATEWAY_LABEL) == "true":
+    endpoints = item.endpoints or ()
+    if item.metadata.labels.get(names.MIRRORED_GATEWAY_LABEL) == "true" or any(each.hostname for each in endpoints):
         return item
-    endpoints = tuple(SliceEndpoint(endpoint.addresses, Readiness(alive)) for endpoint in item.endpoints or ())
-    return Slice(item.metadata, item.address_type, endpoints, item.ports)
+    shown = tuple(SliceEndpoint(endpoint.addresses, Readiness(alive)) for endpoint in endpoints)
+    return Slice(item.metadata, item.address_type, shown, item.ports)
 
 
 # --- mirrors ------------------------------------------------------------------------------------------------------
-def mirror_service(link: Link, remote: Service, key: Key) -> Service:
+def mirror_service(link: Link, remote: Service, key: Key, mode: Mode = "gateway") -> Service:
     metadata = remote.metadata
     annotations = {
-        **copied(metadata.annotations, link.excluded_annotations),
+        **copies.copied(metadata.annotations, link.excluded_annotations),
         names.REMOTE_SERVICE_FQN_ANNOTATION: remote_name(link, remote),
         names.REMOTE_RESOURCE_VERSION_ANNOTATION: metadata.resource_version,
     }
-    labels = copied(metadata.labels, link.excluded_labels) | made_for(link.target)
-    ports = tuple(
-        Port(port.port, port.name, port.protocol, port.target_port or port.port) for port in tcp_ports(remote)
-    )
-    return Service(Meta(namespace=key[0], name=key[1], labels=labels, annotations=annotations), ServiceSpec(ports))
+    labels = copies.copied(metadata.labels, link.excluded_labels) | made_for(link.target)
+    if mode == "flat":
+        labels |= {names.REMOTE_DISCOVERY: link.target, names.REMOTE_SERVICE_LABEL: metadata.name}
+    meta = Meta(namespace=key[0], name=key[1], labels=labels, annotations=annotations)
+    return Service(meta, ServiceSpec(copies.ports(remote)))
 
 
 def remote_name(link: Link, remote: Service) -> str:
     return f"{remote.metadata.name}.{remote.metadata.namespace}.svc.{link.domain}"
 
 
-def copied(metadata: Mapping[str, str], excluded: Sequence[str]) -> dict[str, str]:
-    """Labels or annotations that a mirror takes over from its service."""
-    return {
-        name: text
-        for name, text in metadata.items()
-        if name in ALWAYS_COPIED or not (name.startswith(NEVER_COPIED) or _excluded(name, excluded))
-    }
-
-
-def _excluded(name: str, patterns: Sequence[str]) -> bool:
-    return any(
-        name.startswith(pattern.removesuffix("*")) if pattern.endswith("/*") else name == pattern
-        for pattern in patterns
-    )
-
-
-def mirror_slices(link: Link, mirror: Service, gateway: Gateway, ready: bool) -> dict[Key, Slice]:
-    """One slice for each address family of the gateway; the first exists even when it is empty."""
-    ports = tuple(SlicePort(port.name, gateway.port) for port in mirror.spec.ports)
+def mirror_slices(link: Link, mirror: Service, gateway: Gateway | None, ready: bool) -> dict[Key, Slice]:
+    """The gateway's addresses, for as long as somebody behind it is ready."""
+    if gateway is None:
+        return {}
     annotations = {
         names.REMOTE_SERVICE_FQN_ANNOTATION: mirror.metadata.annotations[names.REMOTE_SERVICE_FQN_ANNOTATION],
         names.REMOTE_GATEWAY_IDENTITY_ANNOTATION: gateway.identity,
     }
-    return _slices(
-        mirror, ports, gateway.addresses if ready else (), labels=made_for(link.target), annotations=annotations,
-        alive=gateway.alive,
-    )  # fmt: skip
-
-
-def _slices(
-    service: Service,
-    ports: tuple[SlicePort, ...],
-    addresses: Sequence[str],
-    *,
-    labels: Mapping[str, str],
-    annotations: Mapping[str, str],
-    alive: bool,
-) -> dict[Key, Slice]:
-    namespace, name = service.key
-    families: dict[str, list[str]] = {"IPv4": []}
-    for address in addresses:
-        families.setdefault(f"IPv{ipaddress.ip_address(address).version}", []).append(address)
-    all_labels = {**labels, names.SERVICE_NAME_LABEL: name, names.MANAGED_BY_LABEL: names.MIRROR_MANAGER}
-    made = [
-        Slice(
-            Meta(
-                namespace=namespace,
-                name=name if family == "IPv4" else f"{name}-{family.lower()}",
-                labels=all_labels,
-                annotations=dict(annotations),
-            ),
-            address_type=family,
-            endpoints=tuple(SliceEndpoint((address,), Readiness(alive)) for address in sorted(members)),
-            ports=ports,
-        )
-        for family, members in families.items()
-    ]
-    return {item.key: item for item in made}
+    return copies.slices(
+        mirror,
+        tuple(SlicePort(port.name, gateway.port) for port in mirror.spec.ports),
+        [SliceEndpoint((address,), Readiness(gateway.alive)) for address in gateway.addresses] if ready else [],
+        labels=made_for(link.target),
+        annotations=annotations,
+    )
 
 
 # --- probe --------------------------------------------------------------------------------------------------------
@@ -282,11 +210,10 @@ def probe_service(link: Link) -> Service:
 
 def probe_slices(link: Link, probe: Service, gateway: Gateway) -> dict[Key, Slice]:
     """Never marked as not ready: the probe is what finds out."""
-    return _slices(
+    return copies.slices(
         probe,
         (SlicePort(PROBE_PORT_NAME, gateway.port),),
-        gateway.addresses,
+        [SliceEndpoint((address,), Readiness(True)) for address in gateway.addresses],
         labels=probe.metadata.labels,
         annotations={names.REMOTE_GATEWAY_IDENTITY_ANNOTATION: gateway.identity},
-        alive=True,
     )

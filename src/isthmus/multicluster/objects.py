@@ -22,6 +22,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     ports: tuple[Port, ...] = ()
     type: str = "ClusterIP"
     selector: dict[str, str] = {}
+    cluster_ip: str = msgspec.field(name="clusterIP", default="")
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -34,6 +35,14 @@ class Service(msgspec.Struct, frozen=True):
     def key(self) -> Key:
         return self.metadata.key
 
+    @property
+    def headless(self) -> bool:
+        return self.spec.cluster_ip == HEADLESS
+
+
+HEADLESS: Final = "None"
+"""The `clusterIP` of a Service whose name resolves to its endpoints."""
+
 
 class Readiness(msgspec.Struct, frozen=True):
     """Conditions of an endpoint; absent means ready."""
@@ -42,8 +51,11 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 class SliceEndpoint(msgspec.Struct, frozen=True):
+    """An endpoint; with a hostname it resolves as `<hostname>.<service>`."""
+
     addresses: tuple[str, ...] = ()
     conditions: Readiness = Readiness()
+    hostname: str | None = None
 
 
 class SlicePort(msgspec.Struct, frozen=True):
@@ -66,18 +78,23 @@ class Slice(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ReadySlice(msgspec.Struct, frozen=True):
-    """A remote EndpointSlice, of which only the readiness counts: no addresses are kept."""
+    """A remote EndpointSlice, of which only readiness and hostnames count: no addresses are kept."""
 
     metadata: Meta
     endpoints: "tuple[_ReadyEndpoint, ...] | None" = None
 
     @property
     def ready(self) -> bool:
-        return any(endpoint.conditions.ready is not False for endpoint in self.endpoints or ())
+        return any(endpoint.ready for endpoint in self.endpoints or ())
 
 
 class _ReadyEndpoint(msgspec.Struct, frozen=True):
     conditions: Readiness = Readiness()
+    hostname: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.conditions.ready is not False
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -119,6 +136,16 @@ def made_for(target: str) -> dict[str, str]:
     return {names.MIRRORED_SERVICE_LABEL: "true", names.CLUSTER_NAME_LABEL: target}
 
 
+def is_federated(item: Service) -> bool:
+    """Whether a Service is the union of others; it was made for no single cluster."""
+    labels, annotations = item.metadata.labels, item.metadata.annotations
+    return (
+        labels.get(names.MIRRORED_SERVICE_LABEL) == "true"
+        and names.CLUSTER_NAME_LABEL not in labels
+        and bool({names.REMOTE_DISCOVERY, names.LOCAL_DISCOVERY_ANNOTATION} & annotations.keys())
+    )
+
+
 def is_mirror(item: Service | Slice, target: str) -> bool:
     """Whether an object is a mirror (or a mirror's slice) of this linked cluster."""
     labels = item.metadata.labels
@@ -140,7 +167,8 @@ def body(item: Service | Slice) -> dict[str, Any]:
         }
     }
     if isinstance(item, Service):
-        return made | {"spec": service_spec(item)}
+        address = {"clusterIP": HEADLESS} if item.headless else {}
+        return made | {"spec": address | service_spec(item)}
     return made | {"addressType": item.address_type, **slice_content(item)}
 
 
@@ -154,9 +182,14 @@ def service_spec(service: Service) -> dict[str, Any]:
 
 def slice_content(item: Slice) -> dict[str, Any]:
     return {
-        "endpoints": [
-            {"addresses": list(endpoint.addresses), "conditions": {"ready": endpoint.conditions.ready is not False}}
-            for endpoint in item.endpoints or ()
-        ],
+        "endpoints": [_endpoint(endpoint) for endpoint in item.endpoints or ()],
         "ports": [{"name": port.name, "port": port.port, "protocol": port.protocol} for port in item.ports or ()],
     }
+
+
+def _endpoint(endpoint: SliceEndpoint) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "addresses": list(endpoint.addresses),
+        "conditions": {"ready": endpoint.conditions.ready is not False},
+    }
+    return made | {"hostname": endpoint.hostname} if endpoint.hostname else made

@@ -1,4 +1,4 @@
-"""Which exported services of a linked cluster have a ready endpoint.
+"""Which exported services of a linked cluster have a ready endpoint, and the hostnames of their endpoints.
 
 Only the EndpointSlices of exported services are followed: a label selector names the services, some dozens in each
 watch. So a storm of pods that are not exported costs this cluster nothing, and a thousand exported services cost a
@@ -6,7 +6,7 @@ score of watches. Addresses are dropped when decoding.
 """
 
 import asyncio
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,16 +87,29 @@ class Readiness:
     def ready(self, service: Key) -> bool:
         """Whether the service has a ready endpoint; one that is not known yet counts as ready."""
         return any(
-            _is_ready(watch.informer.store, service) or (not watch.informer.synced.is_set())
+            any(item.ready for item in _slices(watch.informer.store, service)) or (not watch.informer.synced.is_set())
             for watch in self._watches
             if service[1] in watch.services
         )
 
+    def hosts(self, service: Key) -> dict[str, bool] | None:
+        """The hostnames of the service's endpoints and whether each is ready; None without any endpoint."""
+        followed = (watch for watch in self._watches if service[1] in watch.services)
+        endpoints = [
+            endpoint
+            for watch in followed
+            for item in _slices(watch.informer.store, service)
+            for endpoint in item.endpoints or ()
+        ]
+        found: dict[str, bool] = {}
+        for endpoint in endpoints:
+            if endpoint.hostname:
+                found[endpoint.hostname] = found.get(endpoint.hostname, False) or endpoint.ready
+        return found if endpoints else None
 
-def _is_ready(slices: Mapping[Key, ReadySlice], service: Key) -> bool:
+
+def _slices(slices: Mapping[Key, ReadySlice], service: Key) -> Iterator[ReadySlice]:
     namespace, name = service
-    return any(
-        item.ready
-        for (where, _), item in slices.items()
-        if where == namespace and item.metadata.labels.get(names.SERVICE_NAME_LABEL) == name
-    )
+    for (where, _), item in slices.items():
+        if where == namespace and item.metadata.labels.get(names.SERVICE_NAME_LABEL) == name:
+            yield item

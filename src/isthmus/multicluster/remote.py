@@ -10,13 +10,13 @@ from typing import Final
 from isthmus import names
 from isthmus.kube import errors
 from isthmus.kube.client import Client
+from isthmus.kube.meta import Key
 from isthmus.kube.watch import Informer, Signal
 from isthmus.multicluster import credentials, trust
-from isthmus.multicluster.links import Link
-from isthmus.multicluster.mirrors import Export
+from isthmus.multicluster.links import Link, Mode
 from isthmus.multicluster.objects import CONFIG_MAPS, SERVICES, Service
+from isthmus.multicluster.plans import Export
 from isthmus.multicluster.readiness import Readiness
-from isthmus.multicluster.selectors import exported
 from isthmus.multicluster.status import Condition
 
 _REASONS: Final[tuple[tuple[type[errors.KubeError], str], ...]] = (
@@ -61,7 +61,7 @@ class Remote:
     async def _follow_exports(self, readiness: Readiness) -> None:
         await self._services.synced.wait()
         while True:
-            readiness.follow({service.metadata.name for service in self._exported()})
+            readiness.follow(self._through_gateway())
             self._changed.set()
             await self._dirty.wait()
 
@@ -78,11 +78,27 @@ class Remote:
         return self._complete
 
     def exports(self) -> list[Export]:
-        ready = self._readiness
-        return [Export(service, ready is not None and ready.ready(service.key)) for service in self._exported()]
+        return [
+            self._export(service, mode)
+            for service in self._services.store.values()
+            if (mode := self.link.mode(service))
+        ]
 
-    def _exported(self) -> list[Service]:
-        return [service for service in self._services.store.values() if exported(self.link.selector, service)]
+    def _export(self, service: Service, mode: Mode) -> Export:
+        known = self._readiness
+        if known is None or mode == "flat":
+            return Export(service, False, mode)
+        hosts = known.hosts(service.key) if service.headless else None
+        return Export(service, known.ready(service.key), mode, hosts)
+
+    def _through_gateway(self) -> set[str]:
+        """Names of the services whose readiness shows in their mirrors; the pods of others are followed by proxies."""
+        services = self._services.store.values() if self.link.gateway_hosts else ()
+        return {service.metadata.name for service in services if self.link.mode(service) == "gateway"}
+
+    def members(self) -> dict[Key, Service]:
+        """The services that are to be members of federated services."""
+        return {service.key: service for service in self._services.store.values() if self.link.joins(service)}
 
     @property
     def roots(self) -> trust.Roots | None:

@@ -9,6 +9,7 @@ from isthmus.multicluster.objects import Service
 Selector = Mapping[str, Any]
 """`matchLabels` and `matchExpressions`, as in the API."""
 
+_EXPORTING: Final = (names.EXPORTED, names.FEDERATED)
 _HOLDS: Final = {
     "In": lambda value, values: value is not None and value in values,
     "NotIn": lambda value, values: value is None or value not in values,
@@ -34,13 +35,12 @@ def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 def exported(selector: Selector | None, service: Service) -> bool:
-    """Whether a Link with this selector mirrors the service; the export annotation counts as the label of its name.
+    """Whether the selector of a Link chooses the service; annotations that export count as labels of their name.
 
     A mirror is never exported again: that would make clusters mirror each other's mirrors.
     """
     metadata = service.metadata
     if metadata.labels.get(names.MIRRORED_SERVICE_LABEL) == "true":
         return False
-    annotation = metadata.annotations.get(names.EXPORTED)
-    labels = metadata.labels if annotation is None else {names.EXPORTED: annotation, **metadata.labels}
-    return selects(selector, labels)
+    said = {name: text for name in _EXPORTING if (text := metadata.annotations.get(name)) is not None}
+    return selects(selector, {**said, **metadata.labels} if said else metadata.labels)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from isthmus.kube.kinds import Object
 from isthmus.multicluster.acceptance import Verdict
-from isthmus.multicluster.mirrors import Outcome
+from isthmus.multicluster.plans import Outcome
 
 CONTROLLER: Final = "linkerd.io/service-mirror"
 
@@ -38,7 +38,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "Alive": "True",
         "Probing": "Unknown",
         "Down": "False",
-        "NoGateway": "False",
+        "NoGateway": "True",
         "Unresolvable": "False",
     },
     "Synced": {
@@ -70,11 +70,13 @@ class Knowledge:
 
     conditions: tuple[Condition, ...]
     outcomes: tuple[Outcome, ...] | None = None
-    """None while the exports are not known: what the status said stays."""
+    """None while the exports are not known: what the status said stays. So it is with the next."""
+    federated: tuple[Outcome, ...] | None = None
     latency_ms: float | None = None
     roots: Verdict | None = None
     """On the target's roots; None while they are not known: what was accepted stays, so proxies keep trusting it."""
     registered_trust_domain: str = ""
+    registered_roots: str = ""
     credentials_expire: str = ""
 
     @property
@@ -106,7 +108,7 @@ def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object
     summary = ready(known.conditions)
     made: Object = {
         "conditions": _dated([*conditions, summary], previous.get("conditions") or (), now),
-        "alive": next((item.status for item in known.conditions if item.type == "GatewayAlive"), "Unknown"),
+        "alive": next((_alive(item) for item in known.conditions if item.type == "GatewayAlive"), "Unknown"),
         "latency": "" if known.latency_ms is None else f"{known.latency_ms:.0f}ms",
         "ready": summary["status"],
         "reason": summary["reason"],
@@ -115,14 +117,22 @@ def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object
     if known.registered_trust_domain:
         # What was registered once stays known until the Link's end, which withdraws it.
         made["registeredTrustDomain"] = known.registered_trust_domain
+    if known.registered_roots:
+        made["registeredRoots"] = known.registered_roots
     if known.outcomes is not None:
         made["mirrorServices"] = _mirrored(known.outcomes, previous.get("mirrorServices") or (), now)
         made["services"] = f"{sum(outcome.mirrored for outcome in known.outcomes)}/{len(known.outcomes)}"
+    if known.federated is not None:
+        made["federatedServices"] = _mirrored(known.federated, previous.get("federatedServices") or (), now)
     if known.roots is not None:
         accepted = known.roots.roots
         made["trustDomain"] = accepted.trust_domain if accepted else ""
         made["trustBundle"] = accepted.bundle if accepted else ""
     return made
+
+
+def _alive(condition: Condition) -> str:
+    return "" if condition.reason == "NoGateway" else condition.status
 
 
 def _dated(conditions: Iterable[Object], previous: Iterable[Mapping[str, Any]], now: str) -> list[Object]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,16 +14,18 @@ from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
 from isthmus.multicluster import acceptance, addresses, conditions, credentials, mirrors, prober, remote, status
-from isthmus.multicluster.apply import apply
+from isthmus.multicluster.apply import apply, create_namespaces
 from isthmus.multicluster.diff import diff
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.liveness import Liveness
 from isthmus.multicluster.local import Local
 from isthmus.multicluster.metrics import Metrics
-from isthmus.multicluster.objects import LINKS, Secret
+from isthmus.multicluster.objects import LINKS, Secret, Service
+from isthmus.multicluster.plans import Gateway, Outcome, Plan
 from isthmus.multicluster.registration import Registration
 from isthmus.multicluster.remote import Remote
 from isthmus.multicluster.renewal import Renewal
+from isthmus.multicluster.settings import Settings
 from isthmus.multicluster.status import Condition
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,14 @@ class Worker:
         recorder: Recorder,
         metrics: Metrics,
         probe_url: str,
+        settings: Settings,
+        members_changed: Callable[[], None],
     ) -> None:
         self.link = link
+        self.members: Mapping[Key, Service] | None = None
+        """The target's services that are to be members of federated ones; None while they are not known."""
+        self._settings = settings
+        self._members_changed = members_changed
         self._local = local
         self._recorder = recorder
         self._metrics = metrics
@@ -69,7 +77,8 @@ class Worker:
         self._addresses: tuple[str, ...] = ()
         self._resolved = not link.gateway_hosts
         self._resolve_problem = ""
-        self._outcomes: tuple[mirrors.Outcome, ...] | None = None
+        self._outcomes: tuple[Outcome, ...] | None = None
+        self._federated: tuple[Outcome, ...] | None = None
         self._failures: Mapping[Key, errors.KubeError] = {}
         raw = local.link(link.key) or {}
         self._status: dict[str, Any] = dict(raw.get("status") or {})
@@ -131,6 +140,7 @@ class Worker:
             self._remote = Remote(client, self.link, self._changed)
             self._registration = Registration(self._remote, lambda: self._local.own_roots, self._status_changed)
             self._registration.on_registered = lambda: self._local.remember(self.link, kubeconfig)
+            self._registration.accepted = self._accepted_roots
             tasks = [
                 group.create_task(self._remote.run()),
                 group.create_task(self._registration.run()),
@@ -173,12 +183,10 @@ class Worker:
         else:
             self._tell("GatewayDown", f"The gateway of {self.link.target} does not answer: {liveness.problem}.")
 
-    def _gateway(self) -> mirrors.Gateway | None:
+    def _gateway(self) -> Gateway | None:
         if not self.link.gateway_hosts:
             return None
-        return mirrors.Gateway(
-            self._addresses, self.link.gateway_port, self.link.gateway_identity, self._liveness.alive
-        )
+        return Gateway(self._addresses, self.link.gateway_port, self.link.gateway_identity, self._liveness.alive)
 
     # --- mirrors --------------------------------------------------------------------------------------------------
     async def _keep_mirrors(self) -> None:
@@ -193,11 +201,15 @@ class Worker:
 
     async def _mirror(self) -> bool:
         """Bring the mirrors to what they should be; whether something could not be written."""
+        self._publish_members()
         plan = self._plan()
         if plan is None:
             return False
         actions = diff(plan, self.link.target, services=self._local.services, slices=self._local.slices)
-        self._failures = await apply(self._local.client, actions)
+        failures = dict(await apply(self._local.client, actions))
+        if self._settings.create_namespaces:
+            failures |= await create_namespaces(self._local.client, plan.outcomes, self.link.target)
+        self._failures = failures
         for key, error in self._failures.items():
             log.warning("mirror %s/%s: %s", *key, error, extra={"link": self.link.name})
         if self._remote is not None and self._remote.synced:
@@ -205,7 +217,21 @@ class Worker:
         self._status_changed.set()
         return bool(self._failures)
 
-    def _plan(self) -> mirrors.Plan | None:
+    def _publish_members(self) -> None:
+        known = self._remote is not None and self._remote.synced
+        members = self._remote.members() if self._remote is not None and known else None
+        if members != self.members:
+            self.members = members
+            self._members_changed()
+
+    def federated(self, outcomes: tuple[Outcome, ...]) -> None:
+        """What became of the members that were published."""
+        if outcomes != self._federated:
+            self._tell_skipped(outcomes, self._federated or ())
+            self._federated = outcomes
+            self._status_changed.set()
+
+    def _plan(self) -> Plan | None:
         if not self._resolved:
             return None
         services, slices = self._local.services, self._local.slices
@@ -213,19 +239,31 @@ class Worker:
         if self._remote is None or not self._remote.synced:
             held = mirrors.hold(self.link.target, services=services, slices=slices, alive=self._liveness.alive)
             return mirrors.with_probe(held, self.link, gateway=gateway, local=services, namespaces=namespaces)
-        return mirrors.plan(self.link, self._remote.exports(), gateway=gateway, local=services, namespaces=namespaces)
+        return mirrors.plan(
+            self.link,
+            self._remote.exports(),
+            gateway=gateway,
+            local=services,
+            namespaces=namespaces,
+            with_headless=self._settings.headless,
+        )
 
-    def _judged(self, outcome: mirrors.Outcome) -> mirrors.Outcome:
+    def _judged(self, outcome: Outcome) -> Outcome:
         error = self._failures.get(outcome.local)
         return replace(outcome, reason="Error", message=str(error)) if error else outcome
 
-    def _report(self, outcomes: tuple[mirrors.Outcome, ...]) -> None:
-        before = {outcome.remote: outcome for outcome in self._outcomes or ()}
-        for outcome in outcomes:
-            if not outcome.mirrored and before.get(outcome.remote) != outcome:
-                self._tell("ServiceMirroringSkipped", f"{'/'.join(outcome.remote)}: {outcome.message}")
+    def _report(self, outcomes: tuple[Outcome, ...]) -> None:
+        self._tell_skipped(outcomes, self._outcomes or ())
         self._outcomes = outcomes
         self._metrics.mirrors(self.link.target, sum(outcome.mirrored for outcome in outcomes))
+
+    def _tell_skipped(self, outcomes: Iterable[Outcome], before: Iterable[Outcome]) -> None:
+        """An event for each service that is not mirrored, unless its namespace is about to be there."""
+        old = set(before)
+        for outcome in outcomes:
+            soon = outcome.reason == "MissingNamespace" and self._settings.create_namespaces
+            if not outcome.mirrored and outcome not in old and not soon:
+                self._tell("ServiceMirroringSkipped", f"{'/'.join(outcome.remote)}: {outcome.message}")
 
     def _tell(self, reason: str, message: str, *, normal: bool = False) -> None:
         self._recorder.record(self.link.reference, reason, message, type="Normal" if normal else "Warning")
@@ -248,7 +286,11 @@ class Worker:
             if time.monotonic() < self._settled_by and not known.complete:
                 continue
             self._tell_problems(known.conditions)
+            accepted = self._accepted_roots()
             self._status = await write_status(self._local.client, self.link, known, self._status)
+            if self._remote is not None and self._accepted_roots() != accepted:
+                # The target is told, for whoever rotates its roots.
+                self._remote.roots_changed.set()
             await asyncio.sleep(_STATUS_PAUSE)
 
     def _tell_problems(self, now: Sequence[Condition]) -> None:
@@ -272,18 +314,29 @@ class Worker:
                 conditions.gateway_alive(
                     self.link, self._liveness, problem="" if self._addresses else self._resolve_problem
                 ),
-                conditions.synced(self.link, self._outcomes, self._failures),
+                conditions.synced(self.link, self._all_outcomes(), self._failures),
             ),
             outcomes=self._outcomes,
+            federated=self._federated,
             latency_ms=self._latency[1],
             roots=roots,
             registered_trust_domain=registration.domain if registration else "",
+            registered_roots=registration.roots if registration else "",
             credentials_expire=self._renewal.used.expiry,
         )
+
+    def _accepted_roots(self) -> str:
+        """Fingerprints of the target's roots that proxies here believe, as the status says."""
+        return acceptance.fingerprints(str(self._status.get("trustBundle") or ""))
 
     def _reachable(self) -> Condition:
         found = self._remote.reachable() if self._remote else self._connection
         return credentials.judged(found, self.link, self._renewal.used, now=time.time())
+
+    def _all_outcomes(self) -> tuple[Outcome, ...] | None:
+        if self._outcomes is None or self._federated is None:
+            return None
+        return self._outcomes + self._federated
 
     def _judge_roots(self) -> acceptance.Verdict | None:
         """What to think of the roots that the target publishes now, beside those of all other Links."""
