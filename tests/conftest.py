@@ -9,6 +9,7 @@ __all__ = ["lab"]
 
 HERE = Path(__file__).parent
 STARTS_PROGRAMS = (
+    "cli/test_completion.py",
     "cli/test_multicluster.py",
     "envoy",
     "identity/test_certify.py",

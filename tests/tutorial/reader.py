@@ -1,22 +1,17 @@
 """A reader with a shell: writes the tutorial's files, types its commands, remembers what was printed."""
 
-import os
-import pty
 import re
-import select
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from tests.lab_fixture import Lab
+from tests.terminal import PROMPT, Terminal
 from tests.tutorial import substitutions
 from tests.tutorial.reading import Block, Command, blocks, commands, file_name
 
 COMMAND_TIMEOUT = 100.0
-ANSWER_TIMEOUT = 30.0
-PROMPT = re.compile(r"(?:^|[\r\n])[^\r\n]{0,60}[#$] $")
 CONTROL_C = "\x03"
 
 
@@ -132,7 +127,7 @@ class Reader:
 
     def _session(self, command: str, lines: list[str]) -> list[tuple[str, str]]:
         """Open a shell on a terminal, type the lines, and leave."""
-        terminal = Terminal.opened(command, self.folder, self.lab.environment)
+        terminal = Terminal.opened(["/bin/bash", "-c", command], self.folder, self.lab.environment)
         try:
             opened = [(command, terminal.read_until(PROMPT))]
             typed = [(line, self._answer(terminal, line)) for line in lines]
@@ -143,56 +138,10 @@ class Reader:
         return opened + typed
 
     @staticmethod
-    def _answer(terminal: "Terminal", line: str) -> str:
+    def _answer(terminal: Terminal, line: str) -> str:
         terminal.type(f"{line}\n")
         printed = ""
         if substitutions.LEFT_WITH_CONTROL_C.match(line):
             printed = terminal.read_until(re.compile(re.escape(substitutions.SEEN_BEFORE_CONTROL_C)))
             terminal.type(CONTROL_C)
         return printed + terminal.read_until(PROMPT)
-
-
-@dataclass
-class Terminal:
-    """A program on a terminal of its own, as a person has it."""
-
-    process: "subprocess.Popen[bytes]"
-    near: int
-    seen: str = ""
-
-    @classmethod
-    def opened(cls, command: str, folder: Path, environment: dict[str, str]) -> "Terminal":
-        near, far = pty.openpty()
-        process = subprocess.Popen(
-            ["/bin/bash", "-c", command],
-            cwd=folder,
-            env=environment | {"TERM": "dumb"},
-            stdin=far,
-            stdout=far,
-            stderr=far,
-            start_new_session=True,
-        )
-        os.close(far)
-        return cls(process, near)
-
-    def type(self, text: str) -> None:
-        os.write(self.near, text.encode())
-
-    def read_until(self, wanted: re.Pattern[str]) -> str:
-        """What appeared since the last time, up to and with what is waited for."""
-        deadline = time.monotonic() + ANSWER_TIMEOUT
-        while not (found := wanted.search(self.seen)):
-            ready, _, _ = select.select([self.near], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                pytest.fail(f"after {ANSWER_TIMEOUT:.0f} s the terminal shows no {wanted.pattern!r}:\n{self.seen}")
-            self.seen += os.read(self.near, 65536).decode(errors="replace")
-        text, self.seen = self.seen[: found.end()], self.seen[found.end() :]
-        return text
-
-    def ended(self) -> None:
-        self.process.wait(timeout=ANSWER_TIMEOUT)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.near)

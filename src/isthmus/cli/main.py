@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from isthmus import names
 from isthmus.cli.options import shared_flags
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("isthmus.cli.check:check", "Check an installation for problems"),
+    "completion": ("isthmus.cli.completion:completion", "Print the code that makes a shell complete commands"),
     "demo": ("isthmus.cli.demo:demo", "Two linked clusters on this machine, and a request between them"),
     "diagnostics": ("isthmus.cli.diagnostics:diagnostics", "Look at what the control plane sees"),
     "identity": ("isthmus.cli.identity:identity", "Show the certificates of meshed pods"),
@@ -20,7 +22,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "install": ("isthmus.cli.install:install", "Print the manifests of the control plane"),
     "lab": ("isthmus.cli.lab:lab", "Kubernetes-shaped clusters on this machine"),
     "multicluster": ("isthmus.cli.multicluster:multicluster", "Link clusters to each other"),
+    "rotate": ("isthmus.cli.rotate:rotate", "Replace root, issuer or webhook certificate while everything runs"),
     "uninstall": ("isthmus.cli.uninstall:uninstall", "Print the control plane's objects for kubectl delete"),
+    "viz": ("isthmus.cli.viz:viz", "See what workloads say to each other"),
     "version": ("isthmus.cli.version:version", "Print the versions of the CLI and the control plane"),
 }
 """Command -> where it lives, and its one-line help (told here so that listing loads nothing)."""
@@ -47,6 +51,15 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Told from the table, so that Tab loads nothing."""
+        commands = [
+            CompletionItem(name, help=COMMANDS[name][1])
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
