@@ -31,7 +31,7 @@ async def backend(running: Mesh, name: str) -> AsyncIterator[tuple[Pod, Echo]]:
 
 
 def share(name: str, weight: int, *pods: Pod) -> splits.Share:
-    return splits.Share(name, Fraction(weight), tuple(replace(pod.endpoint(), pod=pod.name) for pod in pods))
+    return splits.Share(name, Fraction(weight), (tuple(replace(pod.endpoint(), pod=pod.name) for pod in pods),))
 
 
 async def requests(url: str) -> None:

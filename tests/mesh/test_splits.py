@@ -239,7 +239,11 @@ def test_every_endpoint_is_in_one_group_and_standbys_keep_their_order(backends: 
     found = splits.priorities(backends)
     listed = [(each.gateway, each.address) for group in found for each in group]
     assert sorted(listed) == sorted((each.gateway, each.address) for share in backends for each in share.groups[0])
-    standbys = [share.groups[0] for share in backends if not share.weight]
+    standbys = [
+        tuple(replace(each, backend=share.backend) for each in share.groups[0])
+        for share in backends
+        if not share.weight
+    ]
     weighted = [share for share in backends if share.weight]
     assert list(found[bool(weighted) :]) == standbys, "each is a priority of its own, empty or not"
     assert len(found) == len(standbys) + bool(weighted)

@@ -16,6 +16,9 @@ from isthmus.mesh.model import Endpoint, OutboundCluster
 
 METADATA: Final = "isthmus"
 """Metadata of clusters and endpoints that is meant for metrics."""
+_OWNERS: Final = frozenset(
+    ("cronjob", "daemonset", "deployment", "job", "replicaset", "replicationcontroller", "statefulset")
+)
 _STATS: Final = "type.googleapis.com/envoy.extensions.access_loggers.stats.v3.Config"
 _SCOPE: Final = {"prefix": labels.PREFIX, "enable_eviction": True, "max_counters": 4096, "max_histograms": 512}
 """Of one listener's chain. What comes when it is full is not counted; what is idle leaves it.
@@ -73,9 +76,16 @@ def of_endpoint(outbound: OutboundCluster, endpoint: Endpoint, *, pod: bool) -> 
             **_elsewhere(endpoint.cluster),
             "dst_target_service": endpoint.service,
             "dst_target_service_namespace": endpoint.namespace,
+            **_owner(endpoint.owner),
             **(single if pod else {}),
         }
     )
+
+
+def _owner(owner: str) -> dict[str, str]:
+    """Names that Linkerd's dashboards know, and no others: the kind comes from a label that anyone may write."""
+    kind, _, name = owner.partition("/")
+    return {f"dst_{kind}": name} if kind in _OWNERS else {}
 
 
 def _elsewhere(cluster: str) -> dict[str, str]:

@@ -66,6 +66,7 @@ def endpoints(
                         cluster=origin.cluster,
                         namespace=origin.namespace,
                         service=origin.service,
+                        owner=workload.owner if workload else "",
                     )
     return tuple(found[where] for where in sorted(found))
 

@@ -47,9 +47,9 @@ class Endpoint:
 
     `identity` None means that the pod has no proxy: it is dialled in plain text (through a gateway, the tunnel is
     encrypted up to the gateway). `gateway` is the linked cluster whose gateway leads to it, None for one that is
-    dialled directly. `backend` is the service for which it answers, where several share the traffic by weight.
+    dialled directly. `backend` is the service for which it answers, where a TrafficSplit names several.
     `cluster` is the linked cluster in which it runs, and `namespace` and `service` are what it answers for there; all
-    three are "" for a pod of this cluster.
+    three are "" for a pod of this cluster. `owner` is what made the pod, as `deployment/web`, where that is known.
     """
 
     address: Address
@@ -61,6 +61,7 @@ class Endpoint:
     cluster: str = ""
     namespace: str = ""
     service: str = ""
+    owner: str = ""
 
 
 Peer = tuple[Identity | None, bool]

@@ -186,7 +186,10 @@ def _remote(state: State, mirror: Mirrored, port: _Port, *, gateway: bool) -> _F
 
 def _pod(state: State, name: str, workload: Workload, address: Address) -> OutboundCluster:
     endpoint = Endpoint(
-        address=address, identity=workload.identity_at(address.port, state.trust_domain), pod=workload.name
+        address=address,
+        identity=workload.identity_at(address.port, state.trust_domain),
+        pod=workload.name,
+        owner=workload.owner,
     )
     return OutboundCluster(
         name=name,

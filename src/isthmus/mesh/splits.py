@@ -42,8 +42,12 @@ def priorities(shares: Sequence[Share]) -> Groups:
     weighted = [share for share in shares if share.weight]
     depth = max((len(share.groups) for share in weighted), default=0)
     sharing = [_weighted(weighted, each) for each in range(depth)]
-    standbys = [group for share in shares if not share.weight for group in share.groups]
+    standbys = [_of(share.backend, group) for share in shares if not share.weight for group in share.groups]
     return each_once([*sharing, *standbys])
+
+
+def _of(backend: str, group: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    return tuple(replace(endpoint, backend=backend) for endpoint in group)
 
 
 def each_once(groups: Iterable[Iterable[Endpoint]]) -> Groups:

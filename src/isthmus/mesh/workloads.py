@@ -1,5 +1,6 @@
 """Pods as the mesh sees them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from isthmus import names
@@ -21,6 +22,8 @@ class Workload:
     gateway: bool
     opaque_ports: tuple[int, ...]
     skipped_ports: frozenset[int]
+    owner: str = ""
+    """What made the pod, as `deployment/web`; "" where that is not known."""
 
     def identity(self, trust_domain: str) -> Identity:
         return Identity(trust_domain, self.namespace, self.service_account)
@@ -42,7 +45,18 @@ def workload(pod: Pod) -> Workload:
         gateway=metadata.annotations.get(names.ENABLE_GATEWAY_ANNOTATION) in names.SWITCHED_ON,
         opaque_ports=ports.opaque(metadata.annotations),
         skipped_ports=ports.skipped_inbound(metadata.annotations),
+        owner=_owner(metadata.labels),
     )
+
+
+def _owner(labels: Mapping[str, str]) -> str:
+    """As the injector wrote it; the gateway of a cluster is a Deployment like any other."""
+    found = (
+        f"{label.removeprefix(names.PROXY_OWNER_LABEL_PREFIX)}/{name}"
+        for label, name in labels.items()
+        if label.startswith(names.PROXY_OWNER_LABEL_PREFIX)
+    )
+    return min(found, default="")
 
 
 def meshed(pod: Pod) -> bool:
