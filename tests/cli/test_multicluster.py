@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from isthmus import names
 from isthmus.cli.main import cli
-from isthmus.cli.multicluster_link import parse_selector
+from isthmus.cli.multicluster_objects import parse_selector
 from isthmus.cli.multicluster_target import split_port
 from isthmus.kube.kinds import DEPLOYMENTS
 from isthmus.multicluster import tokens

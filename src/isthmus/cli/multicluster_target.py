@@ -4,7 +4,7 @@ import base64
 import ipaddress
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,6 +12,7 @@ import click
 import yaml
 
 from isthmus import names
+from isthmus.cli.multicluster_objects import Target, parts
 from isthmus.cli.options import Cluster, fail
 from isthmus.kube import errors
 from isthmus.kube.kinds import Object, plain
@@ -33,74 +34,52 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The cluster that is linked to: everything that goes into the printed objects."""
+class Place:
+    """A cluster as the flags describe it: what it is called, and where others reach it."""
 
     name: str
-    domain: str
-    linkerd_namespace: str
     namespace: str
-    trust_domain: str
-    trust_bundle: str
-    server: str
-    authority: str
     account: str
-    token: str = field(repr=False)
-    gateway_addresses: str
-    gateway_port: str
-    gateway_identity: str
-    probe_period: str
-    probe_path: str
+    api_server_address: str | None
+    gateway: bool
+    gateway_name: str
+    gateway_namespace: str
+    gateway_addresses: str | None
+    gateway_port: int | None
 
 
-def inspect(
-    client: "SyncClient",
-    cluster: Cluster,
-    *,
-    cluster_name: str,
-    namespace: str,
-    api_server_address: str | None,
-    service_account_name: str,
-    gateway_name: str,
-    gateway_namespace: str,
-    gateway_addresses: str | None,
-    gateway_port: int | None,
-    gateway: bool,
-    credentials_lifetime: int,
-) -> Target:
+def inspect(client: "SyncClient", cluster: Cluster, place: Place) -> Target:
     """Everything the other cluster must know; ends the command, with the next step, when something is missing."""
-    values, roots = _control_plane(client, cluster)
-    made = token(client, cluster, service_account_name, namespace, life=credentials_lifetime)
+    values, roots = control_plane(client, cluster)
     trust_domain = roots[names.TRUST_DOMAIN_KEY]
     annotations: dict[str, str] = {}
     hosts, port = "", ""
-    if gateway:
-        service = _gateway(client, cluster, gateway_name, gateway_namespace)
+    if place.gateway:
+        service = _gateway(client, cluster, place.gateway_name, place.gateway_namespace)
         annotations = service["metadata"].get("annotations") or {}
-        given = _given_addresses(gateway_addresses, gateway_port)
-        hosts, port = given if given else _published(client, service, gateway_port)
+        given = _given_addresses(place.gateway_addresses, place.gateway_port)
+        hosts, port = given if given else _published(client, service, place.gateway_port)
         port = port or _service_port(service, outside=True)
-    account = f"{gateway_name}.{gateway_namespace}.serviceaccount.identity"
+    account = f"{place.gateway_name}.{place.gateway_namespace}.serviceaccount.identity"
     return Target(
-        name=cluster_name,
+        name=place.name,
         domain=str(values.get("clusterDomain") or "cluster.local"),
         linkerd_namespace=cluster.linkerd_namespace,
-        namespace=namespace,
+        namespace=place.namespace,
         trust_domain=trust_domain,
         trust_bundle=roots[names.TRUST_ROOTS_KEY],
-        server=_server(client, api_server_address),
-        authority=_authority(client, namespace),
-        account=service_account_name,
-        token=made,
+        server=_server(client, place.api_server_address),
+        authority=_authority(client, place.namespace),
+        account=place.account or names.REMOTE_ACCESS_ACCOUNT,
         gateway_addresses=hosts,
         gateway_port=port,
-        gateway_identity=f"{account}.{cluster.linkerd_namespace}.{trust_domain}" if gateway else "",
+        gateway_identity=f"{account}.{cluster.linkerd_namespace}.{trust_domain}" if place.gateway else "",
         probe_period=annotations.get("mirror.linkerd.io/probe-period", "3").removesuffix("s") + "s",
         probe_path=annotations.get("mirror.linkerd.io/probe-path", "/ready"),
     )
 
 
-def _control_plane(client: "SyncClient", cluster: Cluster) -> tuple[dict[str, Any], dict[str, str]]:
+def control_plane(client: "SyncClient", cluster: Cluster) -> tuple[dict[str, Any], dict[str, str]]:
     hint = "Run `linkerd install | kubectl apply -f -` there first."
     try:
         config = client.get(CONFIG_MAPS, names.CONFIG_MAP, cluster.linkerd_namespace)
@@ -274,8 +253,3 @@ def _loopback(host: str) -> bool:
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
     return address.is_loopback or address.is_unspecified
-
-
-def parts(text: str) -> list[str]:
-    """A comma-separated list."""
-    return [part.strip() for part in text.split(",") if part.strip()]
