@@ -29,6 +29,7 @@ from isthmus.lab.api.tokens import InvalidTokenError, Tokens
 from isthmus.multicluster.controller import Controller
 from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.objects import FEDERATED_TRUST_DOMAINS, LINKS
+from isthmus.multicluster.settings import Settings
 
 from .values import link_object
 
@@ -38,6 +39,7 @@ SLICES = plain("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 SECRETS = plain("v1", "Secret", "secrets")
 NAMESPACES = plain("v1", "Namespace", "namespaces", namespaced=False)
 ROLES = plain("rbac.authorization.k8s.io/v1", "Role", "roles")
+CLUSTER_ROLES = plain("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", namespaced=False)
 CONFIG_MAPS = plain("v1", "ConfigMap", "configmaps")
 WATCHED = (SERVICES, SLICES, SECRETS, LINKS, FEDERATED_TRUST_DOMAINS, EVENTS)
 KINDS: dict[tuple[str, str], Kind[Object]] = {}
@@ -168,6 +170,30 @@ class Cluster:
     def names(self) -> list[str]:
         return sorted(name for _, name in self.all("Service"))
 
+    def service(self, name: str, namespace: str = "default") -> dict[str, Any]:
+        """Labels and annotations in one, for both have names of their own; empty without such a Service."""
+        metadata = (self.get("Service", name, namespace) or {"metadata": {}})["metadata"]
+        return {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+
+    def members(self, name: str, namespace: str = "default") -> tuple[str, str]:
+        """Members of a federated Service: in this cluster, and in others."""
+        found = self.service(name, namespace)
+        return found.get(names.LOCAL_DISCOVERY_ANNOTATION, ""), found.get(names.REMOTE_DISCOVERY, "")
+
+    def ports(self, name: str, namespace: str = "default") -> list[str]:
+        return [
+            port["name"] for port in (self.get("Service", name, namespace) or {"spec": {"ports": []}})["spec"]["ports"]
+        ]
+
+    def hosts(self, mirror: str, namespace: str = "default") -> dict[str, tuple[str, bool]]:
+        """Names that resolve below a headless Service: address, and whether it is ready."""
+        item = self.get("EndpointSlice", mirror, namespace) or {}
+        found = [end for end in item.get("endpoints") or () if end.get("hostname")]
+        return {end["hostname"]: (end["addresses"][0], end["conditions"]["ready"]) for end in found}
+
+    def cluster_ip(self, name: str, namespace: str = "default") -> str:
+        return str((self.get("Service", name, namespace) or {"spec": {}})["spec"].get("clusterIP") or "")
+
     def addresses(self, mirror: str, namespace: str = "default") -> list[tuple[str, bool]] | None:
         item = self.get("EndpointSlice", mirror, namespace)
         if item is None:
@@ -191,8 +217,8 @@ class Cluster:
         conditions = self.link_status(link).get("conditions") or ()
         return next((item["message"] for item in conditions if item["type"] == kind), "")
 
-    def outcome(self, remote: str, link: str = "linkerd-east") -> str:
-        for item in self.link_status(link).get("mirrorServices") or ():
+    def outcome(self, remote: str, link: str = "linkerd-east", *, of: str = "mirrorServices") -> str:
+        for item in self.link_status(link).get(of) or ():
             if item["remoteRef"]["name"] == remote:
                 return str(item["conditions"][0]["reason"])
         return ""
@@ -207,6 +233,42 @@ class Cluster:
         ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
         await self.client.create(SERVICES, {"metadata": metadata, "spec": {"selector": {"app": name}, "ports": ports}})
         await self.scale(name, namespace, ready=ready)
+
+    async def serve(
+        self, name: str, namespace: str = "default", *, headless: bool = False, port: str = "http", **metadata: Any
+    ) -> None:
+        """A Service with these labels or annotations."""
+        spec = {"ports": [{"name": port, "port": 8080, "protocol": "TCP"}]} | (
+            {"clusterIP": "None"} if headless else {}
+        )
+        await self.client.create(
+            SERVICES, {"metadata": {"name": name, "namespace": namespace, **metadata}, "spec": spec}
+        )
+
+    async def label(self, name: str, namespace: str = "default", **labels: str | None) -> None:
+        """Labels by their part behind the slash; None takes one away."""
+        changed = {f"{names.MIRROR_PREFIX}/{label}": text for label, text in labels.items()}
+        await self.client.patch(SERVICES, name, {"metadata": {"labels": changed}}, namespace)
+
+    async def run_pods(self, name: str, namespace: str = "default", **hosts: bool) -> None:
+        """The pods behind a headless Service by hostname, each ready or not; `_` stands for a dash."""
+        endpoints = [
+            {"addresses": [f"10.244.0.{number}"], "conditions": {"ready": ready}, "hostname": host.replace("_", "-")}
+            for number, (host, ready) in enumerate(hosts.items(), start=10)
+        ]
+        labels = {names.SERVICE_NAME_LABEL: name}
+        metadata = {"name": f"{name}-abcde", "namespace": namespace, "labels": labels}
+        await self.client.apply(
+            SLICES, {"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": []}
+        )
+
+    async def allow_namespace_creation(self) -> None:
+        """What `multicluster install` grants where namespaces are to be made."""
+        values = MulticlusterValues(trust_domain=self.trust_domain, enable_namespace_creation=True)
+        role = f"linkerd-{names.MULTICLUSTER_CONTROLLER}"
+        for item in multicluster.manifests(values):
+            if (item["kind"], item["metadata"]["name"]) == ("ClusterRole", role):
+                await self.client.patch(CLUSTER_ROLES, role, {"rules": item["rules"]})
 
     async def scale(self, name: str = "backend", namespace: str = "default", *, ready: bool) -> None:
         labels = {names.SERVICE_NAME_LABEL: name}
@@ -242,7 +304,9 @@ class Cluster:
         return f"{NAMESPACE}:{names.REMOTE_ACCESS_ACCOUNT}"
 
     @asynccontextmanager
-    async def controller(self, probe_url: str = "http://127.0.0.1:9/ready") -> AsyncIterator[Controller]:
+    async def controller(
+        self, probe_url: str = "http://127.0.0.1:9/ready", settings: Settings | None = None
+    ) -> AsyncIterator[Controller]:
         """The product's controller, with the permissions that its manifests give it."""
         token = f"{NAMESPACE}:{names.MULTICLUSTER_CONTROLLER}"
         async with connect(self.kubeconfig(token)) as client, asyncio.TaskGroup() as group:
@@ -252,6 +316,7 @@ class Cluster:
                 linkerd_namespace=names.CONTROL_PLANE_NAMESPACE,
                 probe_url=lambda link: probe_url,
                 metrics=Metrics(CollectorRegistry()),
+                settings=settings,
             )
             tasks = [group.create_task(controller.follow()), group.create_task(controller.lead())]
             yield controller

@@ -14,6 +14,12 @@ async def east() -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture
+async def north() -> AsyncIterator[Cluster]:
+    async with Cluster("north").running() as cluster:
+        yield cluster
+
+
+@pytest.fixture
 async def west() -> AsyncIterator[Cluster]:
     async with Cluster("west").running() as cluster:
         yield cluster

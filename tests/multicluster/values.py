@@ -33,6 +33,8 @@ def link_object(target: str = "east", *, name: str = "", metadata: dict[str, Any
             "gatewayIdentity": IDENTITY,
             "probeSpec": {"path": "/ready", "port": "4191", "period": "3s"},
             "selector": {"matchLabels": {names.EXPORTED: "true"}},
+            "remoteDiscoverySelector": {"matchLabels": {names.EXPORTED: "remote-discovery"}},
+            "federatedServiceSelector": {"matchLabels": {names.FEDERATED: "member"}},
             **spec,
         },
     }
@@ -47,11 +49,12 @@ def service(
     annotations: dict[str, str] | None = None,
     version: str = "1",
     kind: str = "ClusterIP",
+    headless: bool = False,
 ) -> Service:
     meta = Meta(
         name=name, namespace=namespace, labels=labels or {}, annotations=annotations or {}, resource_version=version
     )
-    return Service(meta, ServiceSpec(ports, kind))
+    return Service(meta, ServiceSpec(ports, kind, cluster_ip="None" if headless else ""))
 
 
 def gateway(*addresses: str, alive: bool = True, port: int = 4143) -> plans.Gateway:
