@@ -24,10 +24,43 @@ if TYPE_CHECKING:
 
 EPILOG: Final = """
 \b
-Examples:
-  linkerd multicluster install | kubectl apply -f -
+In the order of work, for two clusters whose contexts are east and west:
+
+\b
+1. In each, after `linkerd install`, the extension: a gateway and a controller.
+  linkerd --context east multicluster install | kubectl --context east apply -f -
+  linkerd --context west multicluster install | kubectl --context west apply -f -
+  linkerd --context east multicluster check
+  linkerd --context west multicluster check
+
+\b
+2. Link west to east: what east prints is applied to west. (Both ways at once: `link --help`, --to-context.)
   linkerd --context east multicluster link --cluster-name east | kubectl --context west apply -f -
+
+\b
+3. Export a service of east. It appears in west, in the same namespace, as web-east.
+  kubectl --context east annotate service web mirror.linkerd.io/exported=true
+
+\b
+4. See that it works. A pod with a proxy (`linkerd inject --help`) in west calls http://web-east.
+  linkerd --context west multicluster check
   linkerd --context west multicluster gateways
+  kubectl --context west get services web-east
+
+\b
+5. When something is wrong: `check` names it; so does the Link.
+  kubectl --context west describe link linkerd-east --namespace linkerd-multicluster
+
+\b
+6. End the link. The services it made go with it.
+  linkerd --context west multicluster unlink --cluster-name east | kubectl --context west delete -f -
+
+\b
+7. Remove the extension.
+  linkerd --context west multicluster uninstall | kubectl --context west delete -f -
+
+\b
+Examples of each, and its flags: `linkerd multicluster COMMAND --help`.
 """
 CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
 FORMAT: Final = click.Choice(["yaml", "json"])
