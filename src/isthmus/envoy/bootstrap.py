@@ -54,6 +54,7 @@ _STAT_SUFFIXES: Final = (
     "ssl_context_update_by_sds",
     "ssl.connection_error",
     "ssl.fail_verify_error",
+    "ssl.fail_verify_no_cert",
     "ssl.fail_verify_san",
     "ssl.handshake",
 )

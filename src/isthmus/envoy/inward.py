@@ -123,6 +123,8 @@ def _gateway() -> Any:
             http2=protocol.tunnel_http2(pings=False),
             upgrades=("CONNECT",),
             routes=[_tunnel(), _ready(), _nothing_else()],
+            access_logs=metrics.tunnels(),
+            tunnels=True,
         ),
         transport=tls.server_context(alpn=("h2",)),
         destination_port=wire.uint32(names.GATEWAY_PORT),

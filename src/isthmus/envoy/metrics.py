@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2
+from envoy.config.route.v3 import route_components_pb2
+from envoy.type.matcher.v3 import string_pb2
 from google.protobuf.struct_pb2 import Struct
 from xds.type.v3 import typed_struct_pb2
 
@@ -20,11 +22,13 @@ _OWNERS: Final = frozenset(
     ("cronjob", "daemonset", "deployment", "job", "replicaset", "replicationcontroller", "statefulset")
 )
 _STATS: Final = "type.googleapis.com/envoy.extensions.access_loggers.stats.v3.Config"
-_SCOPE: Final = {"prefix": labels.PREFIX, "enable_eviction": True, "max_counters": 4096, "max_histograms": 512}
-"""Of one listener's chain. What comes when it is full is not counted; what is idle leaves it.
+_LASTING: Final = {"prefix": labels.PREFIX, "max_counters": 4096, "max_histograms": 512}
+"""Of one listener's chain. What comes when it is full is not counted.
 
 A `sharing_name` would make it one for the whole proxy, but with it Envoy 1.40 crashes in `--mode validate`.
 """
+_EXPIRING: Final = {**_LASTING, "enable_eviction": True}
+"""What is idle leaves it."""
 _LATENCY: Final = "%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:ms)%"
 _ANSWER: Final = f"{labels.STATUS}=%RESPONSE_CODE%,{labels.GRPC_STATUS}=%GRPC_STATUS_NUMBER%"
 
@@ -44,6 +48,22 @@ def inbound(*, meshed: bool) -> list[Any]:
     client = f",{labels.CLIENT}=%DOWNSTREAM_PEER_URI_SAN%" if meshed else ""
     common = f"tls={'true' if meshed else 'no_identity'},target_port=%DOWNSTREAM_LOCAL_PORT%"
     return _requests("inbound", counted=f"{common},{_ANSWER}{client}", timed=f"{common}{client}")
+
+
+def tunnels() -> list[Any]:
+    """Access loggers of a gateway: tunnels that were opened, that ended, and that were refused. All of them count."""
+    client = f",{labels.CLIENT}=%DOWNSTREAM_PEER_URI_SAN%"
+    answer = f"{labels.STATUS}=%RESPONSE_CODE%{client}"
+    opened, ended = (_type(kind) for kind in ("DownstreamTunnelSuccessfullyEstablished", "DownstreamEnd"))
+    accepted, refused = _status("EQ", 200), _status("GE", 300)
+    return [
+        _logger(_LASTING, when=_all(_connect(), when), counters=[{"stat": _stat(name, label), "value_fixed": 1}])
+        for name, label, when in (
+            ("tunnel_open", client, opened),
+            ("tunnel_close", client, _all(ended, accepted)),
+            ("tunnel_refused", answer, _all(ended, refused)),
+        )
+    ]
 
 
 def of_cluster(outbound: OutboundCluster) -> str:
@@ -94,9 +114,10 @@ def _elsewhere(cluster: str) -> dict[str, str]:
 
 def _requests(direction: str, *, counted: str, timed: str) -> list[Any]:
     return [
-        _logger(counters=[{"stat": _stat(direction, counted), "value_fixed": 1}]),
+        _logger(_EXPIRING, counters=[{"stat": _stat(direction, counted), "value_fixed": 1}]),
         _logger(
-            when=_answered(),
+            _EXPIRING,
+            when=_status("GE", 100),  # a client that left before the answer has no latency
             histograms=[{"stat": _stat(f"{direction}_ms", timed), "unit": "Milliseconds", "value_format": _LATENCY}],
         ),
     ]
@@ -106,10 +127,10 @@ def _stat(name: str, value: str) -> dict[str, Any]:
     return {"name": name, "tags": [{"name": labels.LABEL, "value_format": value}]}
 
 
-def _logger(*, when: Any = None, **config: Any) -> Any:
+def _logger(scope: dict[str, Any], *, when: Any = None, **config: Any) -> Any:
     """As a struct, since the generated classes are older than `stats_scope`."""
     value = Struct()
-    value.update({"stats_scope": _SCOPE, **config})
+    value.update({"stats_scope": scope, **config})
     logger = wire.extension(
         accesslog_pb2.AccessLog,
         "envoy.access_loggers.stats",
@@ -120,9 +141,21 @@ def _logger(*, when: Any = None, **config: Any) -> Any:
     return logger
 
 
-def _answered() -> Any:
-    """A client that left before the answer has no latency."""
+def _status(operator: str, code: int) -> Any:
     some = accesslog_pb2.ComparisonFilter(
-        op="GE", value=base_pb2.RuntimeUInt32(default_value=100, runtime_key="isthmus.answered")
+        op=operator, value=base_pb2.RuntimeUInt32(default_value=code, runtime_key="isthmus.status")
     )
     return accesslog_pb2.AccessLogFilter(status_code_filter=accesslog_pb2.StatusCodeFilter(comparison=some))
+
+
+def _type(kind: str) -> Any:
+    return accesslog_pb2.AccessLogFilter(log_type_filter=accesslog_pb2.LogTypeFilter(types=[kind]))
+
+
+def _connect() -> Any:
+    method = route_components_pb2.HeaderMatcher(name=":method", string_match=string_pb2.StringMatcher(exact="CONNECT"))
+    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=method))
+
+
+def _all(*filters: Any) -> Any:
+    return accesslog_pb2.AccessLogFilter(and_filter=accesslog_pb2.AndFilter(filters=filters))

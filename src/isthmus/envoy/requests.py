@@ -45,6 +45,7 @@ def connection_manager(
     removed_request_headers: tuple[str, ...] = (),
     removed_response_headers: tuple[str, ...] = (),
     access_logs: list[Any] | None = None,
+    tunnels: bool = False,
 ) -> Any:
     """A network filter that speaks HTTP/1 and HTTP/2 and changes nothing it is not asked to.
 
@@ -70,6 +71,11 @@ def connection_manager(
         http_filters=[*([_on_demand()] if on_demand else []), _router()],
         local_reply_config=_local_replies(),
         access_log=access_logs,
+        access_log_options=http_connection_manager_pb2.HttpConnectionManager.HcmAccessLogOptions(
+            flush_log_on_tunnel_successfully_established=True
+        )
+        if tunnels
+        else None,
         route_config=route_pb2.RouteConfiguration(
             name=stat_prefix,
             virtual_hosts=[route_components_pb2.VirtualHost(name="all", domains=["*"], routes=routes)],

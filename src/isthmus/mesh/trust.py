@@ -20,7 +20,7 @@ def inbound(state: State, usable: Usable, *, exposed: bool) -> Trust:
     """Clients of this cluster and, for what other clusters may reach, of those whose registration was accepted."""
     registered = ((each.status.trust_domain, each.status.bundle) for each in state.federated()) if exposed else ()
     bundles = _bundles(state, registered, usable)
-    return Trust(names.TRUST_INBOUND_SECRET, tuple(_with_issuer(state, bundle) for bundle in bundles))
+    return Trust(names.TRUST_INBOUND_SECRET, tuple(_named(state, _with_issuer(state, bundle)) for bundle in bundles))
 
 
 def _with_issuer(state: State, bundle: TrustBundle) -> TrustBundle:
@@ -29,6 +29,17 @@ def _with_issuer(state: State, bundle: TrustBundle) -> TrustBundle:
     if bundle.trust_domain != state.trust_domain or not issuer:
         return bundle
     return TrustBundle(bundle.trust_domain, f"{names.ISSUER_COMMENT}{issuer}\n{bundle.roots}")
+
+
+def _named(state: State, bundle: TrustBundle) -> TrustBundle:
+    """Tells each proxy what a linked cluster is called here, for its metrics: a comment, too.
+
+    What a cluster that only links to this one calls itself is not asked: it could take the name of another.
+    """
+    called = next((link.cluster for link in state.links() if link.trust_domain == bundle.trust_domain), "")
+    if not called or bundle.trust_domain == state.trust_domain:
+        return bundle
+    return TrustBundle(bundle.trust_domain, f"{names.CLUSTER_COMMENT}{called}\n{bundle.roots}")
 
 
 def _bundles(state: State, others: Iterable[tuple[str, str]], usable: Usable) -> tuple[TrustBundle, ...]:

@@ -7,7 +7,7 @@ process that serves it. Nothing here may raise towards the agent.
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 HEAD_BYTES: Final = 8192
@@ -28,15 +28,23 @@ METRICS_TYPE: Final = "text/plain; version=0.0.4"
 class View:
     """What the agent knows at the moment a request arrives."""
 
-    __slots__ = ("cluster_domain", "envoy_port", "expires_at", "not_ready", "refreshes")
+    __slots__ = ("cluster_domain", "envoy_port", "expires_at", "not_ready", "refreshes", "trust_domain")
 
     def __init__(
-        self, *, not_ready: str, envoy_port: int, expires_at: float, refreshes: int, cluster_domain: str
+        self,
+        *,
+        not_ready: str,
+        envoy_port: int,
+        expires_at: float,
+        refreshes: int,
+        cluster_domain: str,
+        trust_domain: str,
     ) -> None:
         self.not_ready = not_ready
         """Why the agent itself is not ready, "" when it is and only Envoy remains to be asked."""
         self.envoy_port = envoy_port
         self.cluster_domain = cluster_domain
+        self.trust_domain = trust_domain
         self.expires_at = expires_at
         self.refreshes = refreshes
 
@@ -105,7 +113,7 @@ def _envoy_not_ready(port: int) -> str:
 
 def _metrics(connection: socket.socket, view: View) -> None:
     """Our own lines first; then Envoy's as they come, under the names people know."""
-    from isthmus.proxy import metrics
+    from isthmus.proxy import scrape
 
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {METRICS_TYPE}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     connection.settimeout(ENVOY_SECONDS)
@@ -122,35 +130,8 @@ def _metrics(connection: socket.socket, view: View) -> None:
             f"identity_cert_refresh_count {view.refreshes}\n"
         ).encode()
     )
-    if _envoy_answers(view.envoy_port):
-        scrape = metrics.Scrape(cluster_domain=view.cluster_domain, clusters={})
-        metrics.chunks(scrape.requests(_lines(view.envoy_port, "/stats/prometheus", metrics.REQUESTS)), send)
-        scrape.connections(_lines(view.envoy_port, "/stats", metrics.CONNECTIONS))
-        metrics.chunks(scrape.rest(), send)
+    scrape.envoy(view.envoy_port, cluster_domain=view.cluster_domain, trust_domain=view.trust_domain, send=send)
     connection.sendall(b"0\r\n\r\n")
-
-
-def _envoy_answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), ENVOY_SECONDS).close()
-    except OSError:
-        return False
-    return True
-
-
-def _lines(port: int, path: str, wanted: str) -> Iterator[str]:
-    """The lines of one of Envoy's pages, as they come: in chunks, which end anywhere."""
-    from urllib.parse import quote
-
-    with _ask_envoy(port, "GET", f"{path}?filter={quote(wanted)}") as envoy, envoy.makefile("rb") as page:
-        while page.readline().strip():
-            pass
-        rest = b""
-        while size := int(page.readline().strip() or b"0", 16):
-            *lines, rest = (rest + page.read(size)).split(b"\n")
-            page.readline()
-            for line in lines:
-                yield line.decode("utf-8", "replace")
 
 
 def drain(port: int, seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:

@@ -273,6 +273,7 @@ class Agent:
             expires_at=self._issued.expires_at if self._issued else 0,
             refreshes=self._refreshes,
             cluster_domain=self._settings.cluster_domain,
+            trust_domain=self._settings.trust_domain,
         )
         with connection:
             self._connections.add(self._fork(lambda: admin.serve(connection, address[0], view, admin.parent_shutdown)))

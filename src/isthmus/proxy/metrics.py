@@ -6,7 +6,7 @@ series without its status, and one for each endpoint that was ever connected to.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -21,6 +21,7 @@ REQUESTS: Final = (
 CONNECTIONS: Final = (
     r"^(cluster\.(outbound/|export/|application|passthrough).*\.upstream|(http|tcp)\.(inbound|outbound|passthrough|gateway).*"
     r"\.downstream)_cx_(active|total|rx_bytes_total|tx_bytes_total)$"
+    r"|^listener\..*_4143\.ssl\.fail_verify_(error|no_cert|san)$"
 )
 """What is asked of Envoy's `/stats`."""
 FAILED_CALLS: Final = frozenset({"2", "4", "7", "13", "14", "15"})
@@ -36,6 +37,7 @@ _KINDS: Final = (
     ("gateway_tunnel_close_total", "counter"),
     ("gateway_tunnels", "gauge"),
     ("gateway_tunnel_refused_total", "counter"),
+    ("inbound_tls_refused_total", "counter"),
     ("request_total", "counter"),
 )
 _COUNTED: Final = re.compile(
@@ -67,14 +69,21 @@ _BYTES: Final = {
     ("dst", "tx_bytes_total"): "tcp_write_bytes_total",
 }
 
+_TUNNELS: Final[Mapping[str, Mapping[str, int]]] = {
+    "tunnel_open": {"gateway_tunnel_open_total": 1, "gateway_tunnels": 1},
+    "tunnel_close": {"gateway_tunnel_close_total": 1, "gateway_tunnels": -1},
+    "tunnel_refused": {"gateway_tunnel_refused_total": 1},
+}
+
 Labels = dict[str, str]
 
 
 class Scrape:
     """One answer in the making: `requests` first, then `connections`, then `rest`."""
 
-    def __init__(self, *, cluster_domain: str, clusters: Mapping[str, str]) -> None:
+    def __init__(self, *, cluster_domain: str, trust_domain: str, clusters: Mapping[str, str]) -> None:
         self._domain = cluster_domain
+        self._trust_domain = trust_domain
         self._clusters = clusters
         self._sums: dict[str, dict[str, float]] = {}
         self._common: dict[str, Labels] = {}
@@ -96,6 +105,8 @@ class Scrape:
         for line in lines:
             if found := _CONNECTION.fullmatch(line):
                 self._connection(*found.groups())
+            elif line.startswith("listener."):
+                self._add("inbound_tls_refused_total", 'direction="inbound"', float(line.rpartition(": ")[2]))
 
     def rest(self) -> Iterator[str]:
         """Everything that is a sum."""
@@ -109,6 +120,9 @@ class Scrape:
     # --- requests -------------------------------------------------------------------------------------------------
 
     def _counted(self, name: str, part: str | None, packed: str, le: str | None, value: str) -> Iterator[str]:
+        if name in _TUNNELS:
+            self._tunnel(name, packed, float(value))
+            return
         common, status, grpc_status = self._expand(name, packed)
         if part:
             yield from self._type("response_latency_ms", "histogram")
@@ -121,6 +135,12 @@ class Scrape:
             grpc = f',grpc_status="{grpc_status}"' if grpc_status else ""
             classified = f'classification="{classification(status, grpc_status)}"'
             yield f'response_total{{{common},status_code="{status}",{classified}{grpc}}} {value}\n'
+
+    def _tunnel(self, name: str, packed: str, value: float) -> None:
+        found = labels.unpack(packed)
+        self._name_the_client(found)
+        for metric, sign in _TUNNELS[name].items():
+            self._add(metric, text(found), sign * value)
 
     def _type(self, name: str, kind: str) -> Iterator[str]:
         if self._typed != name:
@@ -148,8 +168,8 @@ class Scrape:
             return
         domain, _, namespace, _, account = parts
         found["client_id"] = names.identity_name(domain, namespace, account)
-        if domain in self._clusters:
-            found["src_cluster"] = self._clusters[domain]
+        if domain != self._trust_domain:
+            found["src_cluster"] = self._clusters.get(domain, domain)
 
     # --- connections ----------------------------------------------------------------------------------------------
 
@@ -194,6 +214,22 @@ class Scrape:
         sums[series] = sums.get(series, 0.0) + number
 
 
+def linked(secret: str) -> dict[str, str]:
+    """Trust domain to the name of its linked cluster, from Envoy's dump of the secret with the bundles."""
+    if names.CLUSTER_COMMENT not in secret:
+        return {}
+    import json
+
+    found: dict[str, str] = {}
+    for each in json.loads(secret).get("configs") or ():
+        validator = each["secret"]["validation_context"]["custom_validator_config"]["typed_config"]
+        for domain in validator["trust_domains"]:
+            first = domain["trust_bundle"]["inline_string"].partition("\n")[0]
+            if first.startswith(names.CLUSTER_COMMENT):
+                found[domain["name"]] = labels.harmless(first.removeprefix(names.CLUSTER_COMMENT))
+    return found
+
+
 def classification(status: str, grpc_status: str) -> str:
     """Linkerd's: what the server did wrong is a failure, what the client did wrong is not."""
     return "failure" if status.startswith("5") or grpc_status in FAILED_CALLS else "success"
@@ -202,18 +238,3 @@ def classification(status: str, grpc_status: str) -> str:
 def text(found: Mapping[str, str]) -> str:
     """Labels as they are written."""
     return ",".join(f'{key}="{value}"' for key, value in found.items())
-
-
-def chunks(lines: Iterable[str], send: Callable[[bytes], None], size: int = 65536) -> None:
-    """Send lines in parts of about `size`."""
-    part: list[str] = []
-    length = 0
-    for line in lines:
-        part.append(line)
-        length += len(line)
-        if length >= size:
-            send("".join(part).encode())
-            part.clear()
-            length = 0
-    if part:
-        send("".join(part).encode())
