@@ -26,13 +26,15 @@ Examples:
 UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
+def seconds(_: click.Context, __: click.Parameter, value: str) -> float:
+    """A duration as people write it, for click."""
+    if not re.fullmatch(r"(\d+(\.\d+)?[smh])+", value):
+        raise click.BadParameter(f'"{value}" is not a duration; write it like 5m or 30s')
+    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)([smh])", value))
+
+
 def wait_option(command: Any) -> Any:
     """--wait and --output, as every `check` has them."""
-
-    def seconds(_: click.Context, __: click.Parameter, value: str) -> float:
-        if not re.fullmatch(r"(\d+(\.\d+)?[smh])+", value):
-            raise click.BadParameter(f'"{value}" is not a duration; write it like 5m or 30s')
-        return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)([smh])", value))
 
     command = click.option(
         "-o", "--output", type=click.Choice(["table", "json", "short"]), default="table", help="Output format"

@@ -10,8 +10,20 @@ from isthmus.cli.options import Cluster, fail
 TIMEOUT: Final = 30.0
 
 
+class Unanswered(Exception):
+    """The command did not run to its end in the pod; the message says why."""
+
+
 def exec_in_pod(cluster: Cluster, *, namespace: str, pod: str, container: str, command: Sequence[str]) -> str:
     """What the command prints in the container; ends our command with kubectl's own words when it fails."""
+    try:
+        return ask_pod(cluster, namespace=namespace, pod=pod, container=container, command=command)
+    except Unanswered as error:
+        fail(f"Pod {namespace}/{pod}: {error}")
+
+
+def ask_pod(cluster: Cluster, *, namespace: str, pod: str, container: str, command: Sequence[str]) -> str:
+    """What the command prints in the container, or Unanswered."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         fail("kubectl is not on PATH.", "Install it; this command runs `kubectl exec`.")
@@ -28,7 +40,7 @@ def exec_in_pod(cluster: Cluster, *, namespace: str, pod: str, container: str, c
             check=False,
         )
     except subprocess.TimeoutExpired:
-        fail(f"Pod {namespace}/{pod} did not answer within {TIMEOUT:.0f} s.")
+        raise Unanswered(f"no answer within {TIMEOUT:.0f} s") from None
     if done.returncode:
-        fail(f"Pod {namespace}/{pod}: {done.stderr.strip() or 'the command failed'}")
+        raise Unanswered(done.stderr.strip() or "the command failed")
     return done.stdout

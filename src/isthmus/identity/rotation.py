@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 
@@ -24,6 +24,7 @@ from isthmus import names
 from isthmus.identity.issuer import Issuer, load_issuer
 from isthmus.kube import pki
 from isthmus.kube.kinds import Object
+from isthmus.kube.meta import applied
 
 NEXT_CERTIFICATE: Final = "next.crt"
 NEXT_KEY: Final = "next.key"
@@ -175,18 +176,6 @@ def _secret(installed: Installed, more: Mapping[str, str]) -> Object:
 
 def _encoded(files: Mapping[str, str]) -> dict[str, str]:
     return {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
-
-
-def applied(live: Object) -> dict[str, Any]:
-    """A live object as somebody would apply it: without what the API server or `kubectl apply` wrote into it."""
-    metadata = {name: live["metadata"][name] for name in ("name", "namespace", "labels") if name in live["metadata"]}
-    annotations = {
-        name: text
-        for name, text in (live["metadata"].get("annotations") or {}).items()
-        if name != "kubectl.kubernetes.io/last-applied-configuration"
-    }
-    rest = {name: value for name, value in live.items() if name not in ("metadata", "status")}
-    return {**rest, "metadata": metadata | ({"annotations": annotations} if annotations else {})}
 
 
 # --- what has to be true before the next step ---------------------------------------------------------------------

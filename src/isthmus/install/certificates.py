@@ -1,8 +1,19 @@
 """Where an installation's certificates come from: made anew, given by the user, or kept from the cluster."""
 
+import base64
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+
 from isthmus import names
 from isthmus.install.values import Certificates
 from isthmus.kube import pki
+from isthmus.kube.kinds import Object
+from isthmus.kube.meta import applied
+
+FORMER_AUTHORITIES: Final = 2
+"""So many authorities of the webhook are believed beside the newest."""
 
 
 def fresh(*, cluster_domain: str, trust_domain: str | None = None) -> Certificates:
@@ -36,12 +47,41 @@ def given(
     )
 
 
+def renewed_webhook(configuration: Object, secret: Object, cluster_domain: str, *, now: datetime) -> list[Object]:
+    """Another certificate for the injector, by an authority of its own, beside those that are still valid.
+
+    The API server believes the new authority before the injector has the new certificate, and the old one after.
+    """
+    authority, server = _webhook_pair(cluster_domain)
+    made = applied(configuration)
+    for hook in made["webhooks"]:
+        bundle = base64.b64decode(hook["clientConfig"].get("caBundle") or "").decode()
+        former = [old for old in _readable(bundle) if old.not_valid_after_utc > now][:FORMER_AUTHORITIES]
+        together = "".join([authority.cert_pem, *map(pki.certificate_pem, former)])
+        hook["clientConfig"]["caBundle"] = base64.b64encode(together.encode()).decode()
+    data = {"tls.crt": server.cert_pem, "tls.key": server.key_pem}
+    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
+    return [made, {**applied(secret), "data": encoded}]
+
+
+def _readable(bundle: str) -> list[x509.Certificate]:
+    try:
+        return pki.load_certificates(bundle)
+    except pki.CertificateError:
+        return []
+
+
+def _webhook_pair(cluster_domain: str) -> tuple[pki.KeyPair, pki.KeyPair]:
+    """An authority that signs this once, and the injector's certificate."""
+    host = f"{names.INJECTOR_SERVICE}.{names.CONTROL_PLANE_NAMESPACE}.svc"
+    authority = pki.make_root(host)
+    return authority, pki.make_server_certificate(authority, dns_names=[host, f"{host}.{cluster_domain}"])
+
+
 def _with_webhook(
     *, trust_domain: str, trust_anchors: str, issuer_certificate: str, issuer_key: str, cluster_domain: str
 ) -> Certificates:
-    host = f"{names.INJECTOR_SERVICE}.{names.CONTROL_PLANE_NAMESPACE}.svc"
-    authority = pki.make_root(host)
-    server = pki.make_server_certificate(authority, dns_names=[host, f"{host}.{cluster_domain}"])
+    authority, server = _webhook_pair(cluster_domain)
     return Certificates(
         trust_domain=trust_domain,
         trust_anchors=trust_anchors,

@@ -60,3 +60,15 @@ def resource_version_of(item: Any) -> str:
         return (item.get("metadata") or {}).get("resourceVersion") or ""
     version: str = item.metadata.resource_version
     return version
+
+
+def applied(live: dict[str, Any]) -> dict[str, Any]:
+    """A live object as somebody would apply it: without what the API server or `kubectl apply` wrote into it."""
+    metadata = {name: live["metadata"][name] for name in ("name", "namespace", "labels") if name in live["metadata"]}
+    annotations = {
+        name: text
+        for name, text in (live["metadata"].get("annotations") or {}).items()
+        if name != "kubectl.kubernetes.io/last-applied-configuration"
+    }
+    rest = {name: value for name, value in live.items() if name not in ("metadata", "status")}
+    return {**rest, "metadata": metadata | ({"annotations": annotations} if annotations else {})}

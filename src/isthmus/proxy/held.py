@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
 from isthmus import names
@@ -45,13 +46,22 @@ def look(port: int, trust_domain: str) -> Held:
 
 
 def _ask(port: int) -> bytes:
-    """The body of Envoy's answer: HTTP/1.0 has no chunks, whatever its size."""
+    """The body of Envoy's answer."""
     text = b""
     with socket.create_connection(("127.0.0.1", port), SECONDS) as envoy:
-        envoy.sendall(f"GET {_TARGET} HTTP/1.0\r\nHost: envoy\r\n\r\n".encode())
+        envoy.sendall(f"GET {_TARGET} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n".encode())
         while part := envoy.recv(65536):
             text += part
-    return text.partition(b"\r\n\r\n")[2]
+    head, _, body = text.partition(b"\r\n\r\n")
+    return b"".join(_chunks(body)) if b"chunked" in head.lower() else body
+
+
+def _chunks(body: bytes) -> Iterator[bytes]:
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        length = int(size, 16)
+        yield rest[:length]
+        body = rest[length + 2 :] if length else b""
 
 
 def read(dump: dict[str, Any], trust_domain: str) -> Held:
