@@ -36,6 +36,10 @@ class Linked:
         self.state.set_link(old, make.link("east", **spec))
         self.remotes.links_changed()
 
+    def unlink(self) -> None:
+        self.state.set_link(self.state.link("east"), None)
+        self.remotes.links_changed()
+
     async def credentials(self, url: str | None, name: str = CREDENTIALS) -> None:
         content = json.dumps(fake.kubeconfig(url)).encode() if url else b"nonsense: ["
         await self.local.put(
@@ -146,6 +150,32 @@ async def test_new_credentials_are_used_at_once() -> None:
         assert await clusters.known() == ["web-1 web"]
         await clusters.credentials(moved.url)
         assert await clusters.known() == ["web-9 web"]
+
+
+async def test_new_credentials_that_may_read_less_take_no_endpoint_away() -> None:
+    async with linked() as clusters, fake.running() as strict:
+        await clusters.web(("web-1", "10.244.0.7"))
+        await clusters.credentials(clusters.east.url)
+        clusters.remotes.want(WEB)
+        assert await clusters.known() == ["web-1 web"]
+        # The same service; but who its pods are cannot be learned there.
+        await put(strict, SLICES, make.slice_json("web", make.endpoint("10.244.0.7", "web-1")))
+        await clusters.credentials(strict.url)
+        assert await clusters.known() == ["web-1 web"]
+        assert clusters.state.remote(WEB).heard
+
+
+async def test_what_was_known_through_a_link_goes_with_it_and_comes_back_with_the_next() -> None:
+    async with linked() as clusters:
+        await clusters.web(("web-1", "10.244.0.7"))
+        await clusters.credentials(clusters.east.url)
+        clusters.remotes.want(WEB)
+        assert await clusters.known() == ["web-1 web"]
+        clusters.unlink()
+        await until(lambda: clusters.state.remote(WEB) is None)
+        clusters.link()
+        await until(lambda: clusters.state.remote(WEB) is not None)
+        assert accounts(clusters.state.remote(WEB)) == ["web-1 web"]
 
 
 async def test_only_the_secret_that_the_link_names_is_read_and_another_one_is_used_when_the_link_says_so() -> None:

@@ -1,5 +1,6 @@
 """What this process counts."""
 
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import Counter, Gauge
@@ -15,3 +16,10 @@ REMOTE_UP: Final = Gauge(
 REMOTE_SERVICES: Final = Gauge(
     "isthmus_remote_services", "Services of linked clusters that some proxy here uses", ["target_cluster_name"]
 )
+
+
+def forget(cluster: str) -> None:
+    """A cluster that is not linked any more."""
+    for gauge in (REMOTE_UP, REMOTE_SERVICES):
+        with suppress(KeyError):
+            gauge.remove(cluster)

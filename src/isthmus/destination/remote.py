@@ -2,12 +2,13 @@
 
 A service of a linked cluster costs one watch of its EndpointSlices. Its pods are looked up, not watched: whose account
 a pod runs under and whether it has a proxy cannot change while it lives, and a pod is listed before it is ready, so the
-answer is there in time. What is known stays when the API of the linked cluster goes away.
+answer is there in time. What is known stays when the API of the linked cluster goes away or its credentials change; it
+goes with the Link.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -67,6 +68,7 @@ class Remotes:
         self._first_answer_seconds = first_answer_seconds
         self._credentials = Credentials(local, self._use)
         self._clusters: dict[str, _Cluster] = {}
+        self._linked: set[str] = set()
         self._wanted: dict[RemoteKey, float | None] = {}
         """Services to follow; a number is when to stop."""
         self._retired: list[Client] = []
@@ -89,7 +91,9 @@ class Remotes:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
-                self._credentials.follow(self._state.links(), group)
+                links = self._state.links()
+                self._credentials.follow(links, group)
+                self._forget_all_but({link.cluster for link in links})
                 self._adjust(group)
                 try:
                     async with asyncio.timeout(self._until_next_release()):
@@ -99,6 +103,17 @@ class Remotes:
 
     # --- what is followed ---------------------------------------------------------------------------------------
 
+    def _forget_all_but(self, linked: set[str]) -> None:
+        """A Link that goes takes along what was known through it: the next one of its name may lead elsewhere."""
+        self._linked = linked
+        for name in self._clusters.keys() - linked:
+            for task in self._clusters.pop(name).tasks.values():
+                task.cancel()
+            for key in [key for key in self._wanted if key[0] == name]:
+                self._state.set_remote(key, None)
+            metrics.forget(name)
+            self._touched()
+
     def _adjust(self, group: asyncio.TaskGroup) -> None:
         """Start and stop following so that it matches what is wanted."""
         while self._retired:
@@ -107,6 +122,8 @@ class Remotes:
         for key in [key for key, until in self._wanted.items() if until is not None and until <= now]:
             self._release(key)
         for key in self._wanted:
+            if key[0] not in self._linked:
+                continue
             cluster = self._cluster(key[0])
             if key not in cluster.tasks:
                 cluster.tasks[key] = group.create_task(self._follow(key, cluster.client))
@@ -115,7 +132,8 @@ class Remotes:
 
     def _release(self, key: RemoteKey) -> None:
         del self._wanted[key]
-        task = self._clusters[key[0]].tasks.pop(key, None)
+        cluster = self._clusters.get(key[0])
+        task = cluster.tasks.pop(key, None) if cluster else None
         if task is not None:
             task.cancel()
         self._state.set_remote(key, None)
@@ -164,8 +182,9 @@ class Remotes:
             group.create_task(self._first_answer(key))
             if client is None:
                 return
+            known = self._state.remote(key)
             followers = self._clusters[key[0]].followers
-            follower = followers[key] = _Follower(client, key, self._publish)
+            follower = followers[key] = _Follower(client, key, self._publish, known.workloads if known else {})
             try:
                 await follower.run()
             finally:
@@ -185,14 +204,20 @@ class Remotes:
 
 
 class _Follower:
-    """One service of a linked cluster."""
+    """One service of a linked cluster. Pods that are known already need not be looked up with these credentials."""
 
-    def __init__(self, client: Client, key: RemoteKey, publish: Callable[[RemoteKey, Remote], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        key: RemoteKey,
+        publish: Callable[[RemoteKey, Remote], None],
+        known: Mapping[str, Workload],
+    ) -> None:
         self._cluster, self._namespace, name = key
         self._key = key
         self._client = client
         self._publish = publish
-        self._workloads: dict[str, Workload] = {}
+        self._workloads = dict(known)
         self._slices = Informer(
             client, ENDPOINT_SLICES, namespace=self._namespace, labels=f"{names.SERVICE_NAME_LABEL}={name}"
         )
