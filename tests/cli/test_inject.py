@@ -1,5 +1,6 @@
 """What `linkerd inject` does to a manifest, and what it says."""
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
@@ -46,3 +47,31 @@ def test_broken_yaml_is_one_sentence_with_the_line():
     assert result.exit_code == 1
     assert "standard input is not YAML at line" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_flags_become_annotations_of_the_pods():
+    flags = ["--skip-outbound-ports", "3306,5432", "--opaque-ports=9000-9010", "--proxy-cpu-limit", "1"]
+    result = CliRunner().invoke(inject, [*flags, "-"], input=yaml.safe_dump(workload()))
+    (document,) = yaml.safe_load_all(result.stdout)
+    assert document["spec"]["template"]["metadata"]["annotations"] == ANNOTATED | {
+        "config.linkerd.io/skip-outbound-ports": "3306,5432",
+        "config.linkerd.io/opaque-ports": "9000-9010",
+        "config.linkerd.io/proxy-cpu-limit": "1",
+    }
+
+
+def test_a_value_that_the_injector_would_refuse_is_refused_at_once():
+    result = CliRunner().invoke(inject, ["--skip-inbound-ports", "http", "-"], input=yaml.safe_dump(workload()))
+    assert result.exit_code == 1
+    assert "--skip-inbound-ports 'http' cannot be used: 'http' is neither a port" in result.stderr
+    assert not result.stdout
+
+
+@pytest.mark.parametrize("flag", ["--ingress", "--enable-debug-sidecar", "--close-wait-timeout=30s"])
+def test_linkerds_flags_that_change_nothing_say_so(flag: str):
+    result = CliRunner().invoke(inject, [flag, "-"], input=yaml.safe_dump(workload()))
+    assert result.exit_code == 0
+    assert f"note: {flag.partition('=')[0]}: " in result.stderr
+    (document,) = yaml.safe_load_all(result.stdout)
+    wanted = "ingress" if flag == "--ingress" else "enabled"
+    assert document["spec"]["template"]["metadata"]["annotations"] == {"linkerd.io/inject": wanted}

@@ -67,22 +67,7 @@ class Mounted:
             except pki.CertificateError as error:
                 log.error("the trust anchors in %s cannot be used: %s", file, error)
                 continue
-            self.config = Config(
-                trust_domain=flags.trust_domain,
-                trust_anchors=anchors,
-                cluster_domain=flags.cluster_domain,
-                namespace=flags.namespace,
-                registry=flags.registry,
-                version=flags.version,
-                image_pull_policy=flags.image_pull_policy,
-                proxy_log_level=flags.proxy_log_level,
-                proxy_cpu_request=flags.proxy_cpu_request,
-                proxy_cpu_limit=flags.proxy_cpu_limit,
-                proxy_memory_request=flags.proxy_memory_request,
-                proxy_memory_limit=flags.proxy_memory_limit,
-                skip_inbound_ports=flags.skip_inbound_ports,
-                skip_outbound_ports=flags.skip_outbound_ports,
-            )
+            self.config = configuration(flags, anchors)
             self._check()
 
     def _check(self) -> None:
@@ -116,6 +101,26 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--admin", default=f"0.0.0.0:{names.CONTROLLER_ADMIN_PORT}")
     made.add_argument("--log-level", default="info")
     return made
+
+
+def configuration(flags: argparse.Namespace, trust_anchors: str) -> Config:
+    """What goes into pods, by this process's flags."""
+    return Config(
+        trust_domain=flags.trust_domain,
+        trust_anchors=trust_anchors,
+        cluster_domain=flags.cluster_domain,
+        namespace=flags.namespace,
+        registry=flags.registry,
+        version=flags.version,
+        image_pull_policy=flags.image_pull_policy,
+        proxy_log_level=flags.proxy_log_level,
+        proxy_cpu_request=flags.proxy_cpu_request,
+        proxy_cpu_limit=flags.proxy_cpu_limit,
+        proxy_memory_request=flags.proxy_memory_request,
+        proxy_memory_limit=flags.proxy_memory_limit,
+        skip_inbound_ports=flags.skip_inbound_ports,
+        skip_outbound_ports=flags.skip_outbound_ports,
+    )
 
 
 async def _run(flags: argparse.Namespace) -> None:
