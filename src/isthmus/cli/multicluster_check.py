@@ -16,7 +16,7 @@ from isthmus.cli.options import Cluster, cluster_options
 from isthmus.kube import errors
 from isthmus.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Object, plain
 from isthmus.multicluster import links
-from isthmus.multicluster.objects import LINKS, SERVICES, SLICES, Service
+from isthmus.multicluster.objects import LINKS, SERVICES, SLICES, Service, is_federated
 
 if TYPE_CHECKING:
     from isthmus.kube.client import SyncClient
@@ -201,7 +201,8 @@ class Extension:
             )
 
     def mirrors(self) -> list[Service]:
-        return self.client.list(SERVICES, labels=MIRRORS)
+        """Services made for one Link; federated ones are no single Link's."""
+        return [service for service in self.client.list(SERVICES, labels=MIRRORS) if not is_federated(service)]
 
     def require_endpoints(self) -> None:
         filled = {
@@ -209,7 +210,11 @@ class Extension:
             for item in self.client.list(SLICES, labels=MIRRORS)
             if item.endpoints
         }
-        empty = [service for service in self.mirrors() if service.key not in filled]
+        empty = [
+            service
+            for service in self.mirrors()
+            if service.key not in filled and names.REMOTE_DISCOVERY not in service.metadata.labels
+        ]
         if empty:
             raise Problem(
                 f"{_listed('/'.join(service.key) for service in empty)}\n"

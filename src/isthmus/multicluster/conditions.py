@@ -67,19 +67,26 @@ def gateway_alive(link: Link, liveness: Liveness, *, problem: str) -> Condition:
             )
 
 
-def synced(link: Link, outcomes: Sequence[Outcome] | None, failures: Mapping[Key, errors.KubeError]) -> Condition:
-    """Whether all exported services are mirrored."""
-    if outcomes is None:
+def synced(
+    link: Link,
+    outcomes: Sequence[Outcome] | None,
+    federated: Sequence[Outcome] | None,
+    failures: Mapping[Key, errors.KubeError],
+) -> Condition:
+    """Whether all exported services are mirrored, and all that are to be federated are."""
+    if outcomes is None or federated is None:
         return Condition("Synced", "Waiting", f"The exports of {link.target} are not known yet.")
     if failures:
         return Condition("Synced", "WriteFailed", f"Retrying: {next(iter(failures.values()))}")
-    wrong = [outcome for outcome in outcomes if not outcome.mirrored]
-    count = len(outcomes)
-    if wrong:
-        first = wrong[0]
-        return Condition(
-            "Synced",
-            "Incomplete",
-            f"{len(wrong)} of {count} exported services are not mirrored. {'/'.join(first.remote)}: {first.message}",
-        )
-    return Condition("Synced", "Synced", f"{count} of {count} exported services are mirrored.")
+    told = [f"{_share(outcomes)} exported services are mirrored"]
+    if federated:
+        told.append(f"{_share(federated)} members are federated")
+    said = f"{', '.join(told)}."
+    first = next((outcome for outcome in (*outcomes, *federated) if not outcome.mirrored), None)
+    if first is not None:
+        return Condition("Synced", "Incomplete", f"{said} {'/'.join(first.remote)}: {first.message}")
+    return Condition("Synced", "Synced", said)
+
+
+def _share(outcomes: Sequence[Outcome]) -> str:
+    return f"{sum(outcome.mirrored for outcome in outcomes)} of {len(outcomes)}"

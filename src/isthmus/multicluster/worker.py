@@ -314,7 +314,7 @@ class Worker:
                 conditions.gateway_alive(
                     self.link, self._liveness, problem="" if self._addresses else self._resolve_problem
                 ),
-                conditions.synced(self.link, self._all_outcomes(), self._failures),
+                conditions.synced(self.link, self._outcomes, self._federated, self._failures),
             ),
             outcomes=self._outcomes,
             federated=self._federated,
@@ -332,11 +332,6 @@ class Worker:
     def _reachable(self) -> Condition:
         found = self._remote.reachable() if self._remote else self._connection
         return credentials.judged(found, self.link, self._renewal.used, now=time.time())
-
-    def _all_outcomes(self) -> tuple[Outcome, ...] | None:
-        if self._outcomes is None or self._federated is None:
-            return None
-        return self._outcomes + self._federated
 
     def _judge_roots(self) -> acceptance.Verdict | None:
         """What to think of the roots that the target publishes now, beside those of all other Links."""
