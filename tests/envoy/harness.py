@@ -29,7 +29,7 @@ from tests.envoy.delta_ads import Ads
 from tests.envoy.roots import Authority
 
 from isthmus import names
-from isthmus.envoy import bootstrap, gateway, listeners, outbound, tls
+from isthmus.envoy import admission, bootstrap, gateway, listeners, outbound, tls
 from isthmus.mesh.model import (
     Address,
     Endpoint,
@@ -126,6 +126,8 @@ class Mesh:
     ads_port: int
     authority: Authority
     pods: list[Pod] = field(default_factory=list)
+    bootstrap_changes: dict[str, Any] = field(default_factory=lambda: {"stats_flush_interval": "0.2s"})
+    """Histograms are to be seen before a test loses its patience."""
     _network: str = field(default_factory=lambda: f"127.{random.randrange(64, 250)}.{random.randrange(1, 250)}")
     _last: int = 1
     _server: Any = None
@@ -147,7 +149,10 @@ class Mesh:
         return f"{self._network}.{self._last}"
 
     def trust(self, *bundles: TrustBundle, name: str) -> None:
-        self.ads.put(tls.trust(Trust(name, tuple(sorted(bundles, key=lambda bundle: bundle.trust_domain)))))
+        trust = Trust(name, tuple(sorted(bundles, key=lambda bundle: bundle.trust_domain)))
+        self.ads.put(tls.trust(trust))
+        if name == names.TRUST_INBOUND_SECRET:
+            self.ads.put(admission.rules(trust))
 
     async def pod(
         self,
@@ -187,11 +192,12 @@ class Mesh:
         target_cluster: str = "",
         server_name: str = "",
         shared: bool = False,
+        service: str = "web",
     ) -> OutboundCluster:
         """Tell `client` what it reaches at `vip`."""
         cluster = OutboundCluster(
             name=f"{names.OUTBOUND_CLUSTER_PREFIX}{vip}:{port}",
-            service=ServicePort("test", "web", port),
+            service=ServicePort("test", service, port),
             priorities=groups,
             target_cluster=target_cluster,
             server_name=server_name,
@@ -266,7 +272,7 @@ class Mesh:
         for cluster in config["static_resources"]["clusters"]:
             if cluster["name"].startswith("application"):
                 _pin(cluster, pod.address)
-        return config
+        return config | self.bootstrap_changes
 
 
 def _pin(cluster: dict[str, Any], host: str) -> None:

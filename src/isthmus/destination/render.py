@@ -7,10 +7,11 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from isthmus import names
 from isthmus.destination import wire
 from isthmus.destination.wire import Served
 from isthmus.envoy import absent as nothing
-from isthmus.envoy import gateway, listeners, outbound, resources, tls
+from isthmus.envoy import admission, gateway, listeners, outbound, resources, tls
 from isthmus.mesh.model import ExportCluster, GatewayCluster, OutboundCluster, ProxyConfig, Trust
 
 Model = OutboundCluster | GatewayCluster | ExportCluster | Trust | ProxyConfig
@@ -26,7 +27,8 @@ def render(model: Model) -> tuple[Served, ...]:
         case ExportCluster():
             messages = (gateway.export(model),)
         case Trust():
-            messages = (tls.trust(model),)
+            inbound = model.name == names.TRUST_INBOUND_SECRET
+            messages = (tls.trust(model), admission.rules(model)) if inbound else (tls.trust(model),)
         case ProxyConfig():
             messages = listeners.listeners(model)
     provisional = isinstance(model, OutboundCluster) and model.provisional

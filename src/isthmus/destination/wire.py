@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
@@ -22,7 +23,9 @@ ENDPOINTS: Final = TYPE_URL_PREFIX + endpoint_pb2.ClusterLoadAssignment.DESCRIPT
 LISTENER: Final = TYPE_URL_PREFIX + listener_pb2.Listener.DESCRIPTOR.full_name
 SECRET: Final = TYPE_URL_PREFIX + secret_pb2.Secret.DESCRIPTOR.full_name
 
-ORDER: Final = (SECRET, CLUSTER, ENDPOINTS, LISTENER)
+EXTENSION: Final = TYPE_URL_PREFIX + extension_pb2.TypedExtensionConfig.DESCRIPTOR.full_name
+
+ORDER: Final = (SECRET, EXTENSION, CLUSTER, ENDPOINTS, LISTENER)
 """Make before break: what others refer to goes first."""
 
 

@@ -290,6 +290,8 @@ def _question(pod: Key, type_url: str, name: str) -> Question | None:
     """What has to be known to answer for a resource; None for what can never exist."""
     if type_url == wire.LISTENER:
         return (_LISTENERS, *pod)
+    if type_url == wire.EXTENSION:
+        return (_INBOUND_TRUST, *pod) if name == names.TRUST_INBOUND_SECRET else None
     if type_url == wire.SECRET:
         if name == names.TRUST_INBOUND_SECRET:
             return (_INBOUND_TRUST, *pod)

@@ -14,7 +14,7 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
 )
 
 from isthmus import names
-from isthmus.envoy import protocol, wire
+from isthmus.envoy import admission, protocol, wire
 
 DISCOVERY_TIMEOUT = 3.0
 """How long a first request waits for the control plane to say what its destination is."""
@@ -41,6 +41,7 @@ def connection_manager(
     upgrades: tuple[str, ...],
     cluster: str = "",
     on_demand: bool = False,
+    admitted: bool = False,
     request_headers: tuple[Any, ...] = (),
     removed_request_headers: tuple[str, ...] = (),
     removed_response_headers: tuple[str, ...] = (),
@@ -49,6 +50,7 @@ def connection_manager(
 ) -> Any:
     """A network filter that speaks HTTP/1 and HTTP/2 and changes nothing it is not asked to.
 
+    `admitted`: the client has proved who it is, and each of its requests is asked whether that still counts.
     `cluster` is a format for names.DESTINATION_HEADER, written before routing, whatever the client had in it.
     """
     manager = http_connection_manager_pb2.HttpConnectionManager(
@@ -68,7 +70,11 @@ def connection_manager(
             for upgrade in upgrades
         ],
         early_header_mutation_extensions=[_destination(cluster)] if cluster else [],
-        http_filters=[*([_on_demand()] if on_demand else []), _router()],
+        http_filters=[
+            *([admission.http_filter()] if admitted else []),
+            *([_on_demand()] if on_demand else []),
+            _router(),
+        ],
         local_reply_config=_local_replies(),
         access_log=access_logs,
         access_log_options=http_connection_manager_pb2.HttpConnectionManager.HcmAccessLogOptions(
@@ -118,7 +124,11 @@ def _local_replies() -> Any:
     """Every reply made here says so and says why; `l5d-proxy-error` is what the client's proxy retries on."""
     by_flag = [_reply(_flag(flag), words) for flag, words in _REPLIES]
     return http_connection_manager_pb2.LocalReplyConfig(
-        mappers=[*by_flag, _reply(_at_least(500), "%RESPONSE_CODE_DETAILS%")]
+        mappers=[
+            *by_flag,
+            _reply(_status("EQ", 403), admission.REFUSED),
+            _reply(_status("GE", 500), "%RESPONSE_CODE_DETAILS%"),
+        ]
     )
 
 
@@ -134,8 +144,8 @@ def _flag(flag: str) -> Any:
     return accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=[flag]))
 
 
-def _at_least(code: int) -> Any:
+def _status(operator: str, code: int) -> Any:
     comparison = accesslog_pb2.ComparisonFilter(
-        op="GE", value=base_pb2.RuntimeUInt32(default_value=code, runtime_key="isthmus.local_reply")
+        op=operator, value=base_pb2.RuntimeUInt32(default_value=code, runtime_key="isthmus.local_reply")
     )
     return accesslog_pb2.AccessLogFilter(status_code_filter=accesslog_pb2.StatusCodeFilter(comparison=comparison))
