@@ -3,7 +3,8 @@ PYTHON ?= python3
 ENVOY_VERSION := 1.40.0
 BIN := .venv/bin
 
-.PHONY: demo test unit process e2e lint bench lock clean setup
+.PHONY: demo test unit process e2e lint bench image charts lock clean setup
+REGISTRY ?= localhost/isthmus
 
 setup: .venv/.ready
 
@@ -34,9 +35,17 @@ lint: setup
 bench: setup
 	$(BIN)/python -m bench
 
+# One OCI archive in dist/ with every image that the manifests run; needs apt and dpkg, but neither root nor a daemon.
+image: setup
+	cd packaging && ../$(BIN)/python -m images --registry $(REGISTRY)
+
+# The Helm charts in dist/charts/, made of the same code as what `install` prints.
+charts: setup
+	$(BIN)/python packaging/charts.py
+
 # The lock holds versions and hashes only; where packages come from is the machine's own configuration.
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra lab --group dev --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:
-	rm -rf .venv .envoy
+	rm -rf .venv .envoy .image-cache dist
