@@ -93,7 +93,7 @@ def tcp_keepalive() -> Any:
 def _lb_endpoint(outbound: OutboundCluster, endpoint: Endpoint) -> Any:
     message = endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(
-            address=_address(endpoint), hostname=metrics.of_endpoint(outbound, endpoint, pod=True)
+            address=_address(endpoint), hostname=metrics.of_endpoint(outbound, endpoint, single=True)
         ),
         load_balancing_weight=wire.uint32(max(1, endpoint.weight)),
     )
@@ -101,7 +101,7 @@ def _lb_endpoint(outbound: OutboundCluster, endpoint: Endpoint) -> Any:
         _match((endpoint.identity, endpoint.gateway is not None))
     )
     message.metadata.filter_metadata[metrics.METADATA].update(
-        {"labels": metrics.of_endpoint(outbound, endpoint, pod=False)}
+        {"labels": metrics.of_endpoint(outbound, endpoint, single=False)}
     )
     if endpoint.gateway is not None:
         message.metadata.filter_metadata[TUNNEL_METADATA].update(
