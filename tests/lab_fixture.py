@@ -94,10 +94,10 @@ class Lab:
         return done.stdout if check else done.stdout + done.stderr
 
 
-def start(path: Path, *, clusters: str = f"{EAST},{WEST}") -> Lab:
-    """Bring a lab up in a directory."""
+def start(path: Path, *options: str, clusters: str = f"{EAST},{WEST}") -> Lab:
+    """Bring a lab up in a directory, with more options of `isthmus lab up`."""
     lab = Lab(path, dict(os.environ))
-    lab.isthmus("lab", "up", "--clusters", clusters)
+    lab.isthmus("lab", "up", "--clusters", clusters, *options)
     lab.environment |= environment_of(path)
     return lab
 
