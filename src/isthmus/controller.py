@@ -13,6 +13,7 @@ PROCESSES: Final = {
     "destination": "isthmus.destination.main",
     "proxy-injector": "isthmus.injector.main",
     "multicluster-controller": "isthmus.multicluster.__main__",
+    "viz-metrics-api": "isthmus.viz.main",
 }
 """Each module offers `main(arguments)`, which returns the exit code."""
 

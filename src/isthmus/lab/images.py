@@ -23,6 +23,8 @@ TOOLS: Final = "/isthmus/bin"
 USER_FILE: Final = "images.json"
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PAUSE: Final = 'trap "exit 0" TERM INT; while :; do sleep 2147483647 & wait $!; done'
+NOT_OURS: Final = {"prom/prometheus": ("prometheus", "install it, with Debian `apt-get install prometheus`")}
+"""Image -> the program of this machine that stands for it, and how to get that."""
 
 
 class UnknownImageError(Exception):
@@ -81,6 +83,7 @@ def _built_in() -> dict[str, ImageSpec]:
         f"{registry}/{names.CONTROLLER_IMAGE}": ImageSpec(_python("-m", "isthmus.controller")),
         f"{registry}/{names.PROXY_IMAGE}": ImageSpec(_python("-I", "-m", "isthmus.proxy"), files=_mesh_tools()),
         f"{registry}/{names.INIT_IMAGE}": ImageSpec(_python("-I", "-m", "isthmus.proxy.init")),
+        f"{registry}/{names.PAUSE_IMAGE}": pause,
         "your-registry/backend": _program("backend"),
         "your-registry/frontend": _program("frontend"),
         "localhost/isthmus/backend": _program("backend"),
@@ -92,7 +95,14 @@ def _built_in() -> dict[str, ImageSpec]:
         "busybox": shell,
         "alpine": shell,
         "debian": shell,
+        **_of_this_machine(),
     }
+
+
+def _of_this_machine() -> dict[str, ImageSpec]:
+    """Programs that are not part of the lab, as far as they are installed."""
+    found = {image: shutil.which(program) for image, (program, _) in NOT_OURS.items()}
+    return {image: ImageSpec((program,)) for image, program in found.items() if program}
 
 
 def repository_of(image: str) -> str:
@@ -101,6 +111,14 @@ def repository_of(image: str) -> str:
     head, slash, tail = name.rpartition("/")
     name = head + slash + tail.partition(":")[0]
     return re.sub(r"^(docker\.io/)?(library/)?", "", name)
+
+
+def _own(image: str) -> str:
+    """The name in the table of one of our images from whatever registry; they are told by their version."""
+    repository, _, tag = image.rpartition(":")
+    name = repository.rpartition("/")[2]
+    ours = (names.CONTROLLER_IMAGE, names.PROXY_IMAGE, names.INIT_IMAGE, names.PAUSE_IMAGE)
+    return f"{names.DEFAULT_REGISTRY}/{name}" if tag == names.VERSION and name in ours else ""
 
 
 class Images:
@@ -119,6 +137,14 @@ class Images:
             for pattern, spec in table.items():
                 if fnmatch.fnmatchcase(repository, pattern):
                     return spec
+        if own := _own(image):
+            return self._built_in[own]
+        if repository in NOT_OURS:
+            program, how = NOT_OURS[repository]
+            raise UnknownImageError(
+                f'image "{image}" stands for the program {program}, which is not on PATH: {how}, and start the lab '
+                f"anew, or run `isthmus lab image add {repository} -- PROGRAM...`"
+            )
         raise UnknownImageError(
             f'image "{image}" is not known to the lab: run `isthmus lab image add {repository} -- PROGRAM...`'
         )

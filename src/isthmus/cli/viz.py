@@ -1,0 +1,187 @@
+"""`linkerd viz`: install the extension, and see what workloads say to each other."""
+
+from typing import Any, Final
+
+import click
+import yaml
+
+from isthmus import names
+from isthmus.cli.connection import connected
+from isthmus.cli.control_plane import CONFIG_MAPS, PODS
+from isthmus.cli.options import Cluster, cluster_options, fail
+from isthmus.cli.tables import table
+from isthmus.cli.viz_check import check
+from isthmus.cli.viz_edges import edges
+from isthmus.cli.viz_stat import stat
+from isthmus.install.render import render
+from isthmus.install.viz import VizValues, manifests
+from isthmus.kube import errors
+
+EPILOG: Final = """
+\b
+Examples:
+  linkerd viz install | kubectl apply -f -
+  linkerd viz stat deploy
+  linkerd viz stat deploy/frontend --to svc/backend-cluster-east
+  linkerd viz edges deploy
+"""
+FORMAT: Final = click.Choice(["yaml", "json"])
+SETTINGS: Final = {
+    "prometheusUrl": ("prometheus_url", str),
+    "prometheus.enabled": ("prometheus_enabled", bool),
+    "prometheus.image": ("prometheus_image", str),
+    "prometheus.retention": ("prometheus_retention", str),
+    "dashboards.enabled": ("dashboards", bool),
+    "registry": ("registry", str),
+    "imagePullPolicy": ("image_pull_policy", str),
+    "logLevel": ("log_level", str),
+}
+"""What `--set` takes."""
+NOT_BUILT: Final = {
+    "tap": "there is no feed of single requests; `linkerd viz stat-outbound` tells what they add up to",
+    "top": "there is no feed of single requests; `linkerd viz stat` tells what they add up to",
+    "routes": "there are no routes by path here; `linkerd viz stat-outbound` lists the services that are called",
+}
+
+
+@click.group(epilog=EPILOG)
+def viz() -> None:
+    """See what workloads say to each other, within a cluster and across clusters."""
+
+
+viz.add_command(check)
+viz.add_command(edges)
+viz.add_command(stat)
+
+
+@viz.command(
+    short_help="Print the manifests of the extension",
+    epilog="\b\nExamples:\n"
+    "  linkerd viz install | kubectl apply -f -\n"
+    "  linkerd viz install --set prometheusUrl=http://prometheus.monitoring:9090 | kubectl apply -f -\n"
+    "  linkerd viz install --set prometheus.enabled=false | kubectl apply -f -",
+)
+@cluster_options
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=f"Any of {', '.join(SETTINGS)}")
+@click.option("--registry", help="Where the images come from [default: as the control plane]")
+@click.option("--ignore-cluster", is_flag=True, help="Do not read the control plane's settings")
+@click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
+def install(
+    *, cluster: Cluster, settings: tuple[str, ...], registry: str | None, ignore_cluster: bool, output: Any
+) -> None:
+    """Print the manifests of the extension, to be piped into `kubectl apply -f -`."""
+    given = _settings(settings)
+    inherited = {} if ignore_cluster else _control_plane(cluster)
+    if registry:
+        given["registry"] = registry
+    click.echo(render(manifests(VizValues(**(inherited | given))), output), nl=False)
+
+
+def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if key not in SETTINGS or not equals:
+            fail(f'--set {text}: there is no setting "{key}".', f"There are {', '.join(SETTINGS)}; write KEY=VALUE.")
+        name, kind = SETTINGS[key]
+        if kind is bool and value not in ("true", "false"):
+            fail(f"--set {text}: {key} is true or false.")
+        found[name] = value == "true" if kind is bool else value
+    return found
+
+
+def _control_plane(cluster: Cluster) -> dict[str, Any]:
+    """Where images come from and how they are pulled, as the control plane does it."""
+    with connected(cluster) as client:
+        try:
+            config = client.get(CONFIG_MAPS, names.CONFIG_MAP, cluster.linkerd_namespace)
+            values = yaml.safe_load(config["data"]["values"])
+            registry, policy = values.get("registry"), values.get("imagePullPolicy")
+        except errors.NotFound:
+            fail(
+                f"The control plane is not installed in {cluster.label}.",
+                "Run `linkerd install | kubectl apply -f -` first, or use --ignore-cluster.",
+            )
+        except (KeyError, TypeError, AttributeError, yaml.YAMLError):
+            fail(
+                f"ConfigMap {cluster.linkerd_namespace}/{names.CONFIG_MAP} of {cluster.label} cannot be read.",
+                "Run `linkerd install | kubectl apply -f -` again.",
+            )
+    found = {"registry": registry, "image_pull_policy": policy}
+    return {key: str(value) for key, value in found.items() if value}
+
+
+@viz.command(
+    short_help="Print what to delete to remove the extension",
+    epilog="\b\nExamples:\n  linkerd viz uninstall | kubectl delete -f -",
+)
+@cluster_options
+@click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
+def uninstall(*, cluster: Cluster, output: Any) -> None:
+    """Print the objects of the extension, to be piped into `kubectl delete --ignore-not-found -f -`."""
+    objects = [
+        {
+            "apiVersion": item["apiVersion"],
+            "kind": item["kind"],
+            "metadata": {key: item["metadata"][key] for key in ("name", "namespace") if key in item["metadata"]},
+        }
+        for item in _installed(cluster)
+    ]
+    click.echo(render(reversed(objects), output), nl=False)
+
+
+def _installed(cluster: Cluster) -> list[dict[str, Any]]:
+    """What an install makes, as far as it is there: whoever installed without Prometheus has none to delete."""
+    from isthmus.cli.viz_ask import kind_of_manifest
+
+    found = []
+    with connected(cluster) as client:
+        for item in manifests(VizValues()):
+            try:
+                client.get(kind_of_manifest(item), item["metadata"]["name"], item["metadata"].get("namespace"))
+            except errors.NotFound:
+                continue
+            found.append(item)
+    if not found:
+        fail(f"The viz extension is not installed in {cluster.label}.")
+    return found
+
+
+@viz.command("list", short_help="List the pods whose numbers are known")
+@cluster_options
+@click.option("-n", "--namespace", help="Only this namespace [default: all]")
+@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, as without -n")
+def list_(*, cluster: Cluster, namespace: str | None, all_namespaces: bool) -> None:
+    """List the meshed pods: those whose proxies are read."""
+    with connected(cluster) as client:
+        chosen = None if all_namespaces else namespace
+        pods = client.list(PODS, chosen, labels=f"{names.CONTROL_PLANE_NS_LABEL}={cluster.linkerd_namespace}")
+    meshed = [
+        pod["metadata"]
+        for pod in pods
+        if any(each["name"] == names.PROXY_CONTAINER for each in _containers(pod))
+        and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+    ]
+    if not meshed:
+        click.echo("No meshed pods found.", err=True)
+        return
+    click.echo(table(("NAMESPACE", "NAME"), sorted((each["namespace"], each["name"]) for each in meshed)))
+
+
+def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*(pod["spec"].get("initContainers") or []), *(pod["spec"].get("containers") or [])]
+
+
+def _not_built(name: str, why: str) -> click.Command:
+    def refuse(**_: Any) -> None:
+        fail(f"`viz {name}` is not there: {why}.")
+
+    unread = [click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)]
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(
+        name, callback=refuse, params=list(unread), hidden=True, context_settings=settings, help=f"Not there: {why}."
+    )
+
+
+for _name, _why in NOT_BUILT.items():
+    viz.add_command(_not_built(_name, _why))

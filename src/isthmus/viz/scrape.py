@@ -1,0 +1,185 @@
+"""Reads the metrics of every meshed pod, every few seconds and when somebody asks; bounded in time, size and number."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import aiohttp
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from isthmus import names
+from isthmus.viz.series import HISTORY_SECONDS, MOST_SERIES, History
+from isthmus.viz.workloads import Target
+
+PERIOD: Final = 10.0
+AT_ONCE: Final = 20
+SECONDS_PER_POD: Final = 3.0
+MOST_BYTES: Final = 8 * 1024 * 1024
+FRESH_SECONDS: Final = 1.0
+"""Numbers that are not older than this are not read again for a question."""
+PATIENCE: Final = 4.0
+"""The longest that a question waits for fresh numbers; then it gets those that are there."""
+TOLD: Final = 3
+"""So many pods are named in a problem; of the rest the number."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Known:
+    """A pod that was read, its numbers, and why it could not be read the last time."""
+
+    target: Target
+    history: History
+    error: str = ""
+    asked: bool = field(default=False)
+
+
+class Metrics:
+    """What the process tells about its own work."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.pods = Gauge("viz_scraped_pods", "Pods whose proxy could be read in the last round", registry=registry)
+        self.series = Gauge("viz_series", "Series that are kept", registry=registry)
+        self.failures = Counter("viz_scrape_failures", "Reads of a proxy that failed", registry=registry)
+
+
+class Scraper:
+    """`run` reads until cancelled; `fresh` returns when numbers are as new as they can be in time."""
+
+    def __init__(
+        self,
+        targets: Callable[[], Iterable[Target]],
+        clock: Callable[[], float],
+        *,
+        metrics: Metrics | None = None,
+        port: int = names.ADMIN_PORT,
+        most_series: int = MOST_SERIES,
+    ) -> None:
+        self._targets = targets
+        self._clock = clock
+        self._metrics = metrics
+        self._port = port
+        self._most_series = most_series
+        self._known: dict[str, Known] = {}
+        self._started = clock()
+        self._round = asyncio.Lock()
+        self._finished = 0.0
+        self.began = 0.0
+        """Since when numbers are kept; 0 before the first round is over."""
+
+    @property
+    def known(self) -> Iterable[Known]:
+        return self._known.values()
+
+    async def run(self) -> None:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=AT_ONCE, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=SECONDS_PER_POD),
+            raise_for_status=True,
+        ) as http:
+            self._http = http
+            while True:
+                await self.look()
+                await asyncio.sleep(PERIOD)
+
+    async def fresh(self) -> None:
+        """Look now, unless somebody just did; not longer than a person waits."""
+        if self.began and self._clock() - self._finished > FRESH_SECONDS:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await self.look()
+            except TimeoutError:
+                log.warning("the pods could not all be read within %.0f s", PATIENCE)
+
+    async def look(self) -> None:
+        """One round; who comes while one runs waits for it and is content with it."""
+        came = self._clock()
+        async with self._round:
+            if self._finished and self._finished - came > 0:
+                return
+            targets = [each for each in self._targets() if each.meshed and each.running and each.ip]
+            limit = asyncio.Semaphore(AT_ONCE)
+            async with asyncio.TaskGroup() as group:
+                for target in targets:
+                    group.create_task(self._read(target, limit))
+            self._finished = self._clock()
+            self.began = self.began or self._finished
+            self._forget({target.uid for target in targets})
+
+    async def _read(self, target: Target, limit: asyncio.Semaphore) -> None:
+        async with limit:
+            body, error = await self._body(target)
+        known = self._known.get(target.uid)
+        if known is None:
+            known = self._known[target.uid] = Known(target, History(began=self._beginning(target)))
+        known.target = target
+        if error and not known.error:
+            log.warning("pod %s/%s cannot be read: %s", target.namespace, target.name, error)
+        known.error = error
+        if body is None:
+            if self._metrics:
+                self._metrics.failures.inc()
+            return
+        room = self._most_series - sum(each.history.size for each in self._known.values()) + known.history.size
+        known.history.observe(self._clock(), body, room=room)
+
+    async def _body(self, target: Target) -> tuple[bytes | None, str]:
+        """The text, whole, or why there is none: half of it would look as if counters had begun anew."""
+        host = f"[{target.ip}]" if ":" in target.ip else target.ip
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with self._http.get(f"http://{host}:{self._port}/metrics", allow_redirects=False) as answer:
+                async for chunk in answer.content.iter_chunked(65536):
+                    size += len(chunk)
+                    if size > MOST_BYTES:
+                        return None, f"its metrics are larger than {MOST_BYTES // 1024 // 1024} MB"
+                    chunks.append(chunk)
+        except TimeoutError:
+            return None, f"no answer within {SECONDS_PER_POD:.0f} s"
+        except aiohttp.ClientResponseError as error:
+            return None, f"it answered with {error.status}"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return None, str(error) or type(error).__name__
+        return b"".join(chunks), ""
+
+    def _beginning(self, target: Target) -> float | None:
+        """When the pod began, for one that did after we."""
+        try:
+            created = datetime.fromisoformat(target.created).timestamp()
+        except ValueError:
+            return None
+        return created if self._started <= created < self._clock() else None
+
+    def _forget(self, present: set[str]) -> None:
+        horizon = self._clock() - HISTORY_SECONDS
+        for uid, known in list(self._known.items()):
+            known.asked = uid in present
+            known.history.forget_before(horizon)
+            if not known.asked and not (known.history.times and known.history.times[-1] > horizon):
+                del self._known[uid]
+        if self._metrics:
+            self._metrics.pods.set(sum(1 for known in self._known.values() if known.asked and not known.error))
+            self._metrics.series.set(sum(known.history.size for known in self._known.values()))
+
+    def problems(self) -> Iterator[str]:
+        """What makes the numbers incomplete, in sentences."""
+        failed = [each for each in self._known.values() if each.asked and each.error]
+        if failed:
+            yield _sentence("The proxies of these pods cannot be read", [(each, each.error) for each in failed])
+        refused = [each for each in self._known.values() if each.asked and each.history.refused]
+        if refused:
+            yield _sentence(
+                "These pods show more series than are kept",
+                [(each, f"{each.history.refused} left out") for each in refused],
+            )
+
+
+def _sentence(what: str, whom: list[tuple[Known, str]]) -> str:
+    told = ", ".join(f"{each.target.namespace}/{each.target.name} ({why})" for each, why in whom[:TOLD])
+    rest = len(whom) - TOLD
+    return f"{what}: {told}{f', and {rest} more' if rest > 0 else ''}."
