@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "multicluster": ("isthmus.cli.multicluster:multicluster", "Link clusters to each other"),
     "rotate": ("isthmus.cli.rotate:rotate", "Replace root, issuer or webhook certificate while everything runs"),
     "uninstall": ("isthmus.cli.uninstall:uninstall", "Print the control plane's objects for kubectl delete"),
+    "viz": ("isthmus.cli.viz:viz", "See what workloads say to each other"),
     "version": ("isthmus.cli.version:version", "Print the versions of the CLI and the control plane"),
 }
 """Command -> where it lives, and its one-line help (told here so that listing loads nothing)."""
