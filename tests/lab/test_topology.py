@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.lab.topology import MAX_CLUSTERS, SERVICE_NETWORK, WAN_NETWORK, clusters
+from isthmus.lab.topology import FLAT_POD_NETWORK, MAX_CLUSTERS, POD_NETWORK, SERVICE_NETWORK, WAN_NETWORK, clusters
+from isthmus.lab.wan import routes
 
 DIR = Path("/lab")
 
@@ -23,6 +24,20 @@ def test_the_first_two_clusters_are_where_the_documentation_says():
     assert (east.node_ip, str(east.load_balancer_network)) == ("172.30.0.11", "172.30.10.0/24")
     assert (west.node_ip, str(west.load_balancer_network)) == ("172.30.0.12", "172.30.11.0/24")
     assert west.kubelet_socket == DIR / "cluster-west" / "kubelet.sock"
+
+
+def test_only_in_a_flat_lab_have_pods_addresses_of_their_own_and_routes_to_each_other():
+    names = tuple(f"c{n}" for n in range(MAX_CLUSTERS))
+    same, own = clusters(names, DIR), clusters(names, DIR, flat=True)
+    assert {member.pod_network for member in same} == {POD_NETWORK}
+    assert [routes(member, same) for member in same] == [[]] * MAX_CLUSTERS
+    networks = [member.pod_network for member in own]
+    assert len(set(networks)) == MAX_CLUSTERS
+    assert all(each.subnet_of(FLAT_POD_NETWORK) and not each.overlaps(SERVICE_NETWORK) for each in networks)
+    assert routes(own[0], own[:3]) == [
+        "route add 10.129.0.0/16 via 172.30.0.12",
+        "route add 10.130.0.0/16 via 172.30.0.13",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -115,3 +115,8 @@ def test_only_what_leaves_the_cluster_and_what_returns_to_its_sender_is_masquera
     text = render(forwards([service()], [endpoint_slice(("10.244.0.2", READY))], NODE_IP), "10.244.0.0/16")
     assert 'oifname "eth0" ip saddr 10.244.0.0/16 masquerade' in text
     assert "10.244.0.2 . 10.244.0.2" in text
+
+
+def test_pods_keep_their_addresses_on_the_way_to_pods_of_other_clusters_in_a_flat_network():
+    text = render(forwards([service()], [], NODE_IP), "10.128.0.0/16", "10.128.0.0/10")
+    assert 'oifname "eth0" ip saddr 10.128.0.0/16 ip daddr != 10.128.0.0/10 masquerade' in text
