@@ -88,7 +88,9 @@ SHARED_FLAGS: Final = (
         help="How long the credentials live; the linking cluster renews them before",
     ),
     click.option("--gateway-name", default=names.GATEWAY, show_default=True, help="The gateway's Service"),
-    click.option("--gateway-namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True),
+    click.option(
+        "--gateway-namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True, help="Where the gateway is"
+    ),
     *_place_flags("", "this cluster's"),
     click.option("-l", "--selector", help=f"Services to mirror [default: {SELECTORS['selector']}]"),
     click.option(

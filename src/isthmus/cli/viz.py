@@ -147,7 +147,11 @@ def _installed(cluster: Cluster) -> list[dict[str, Any]]:
     return found
 
 
-@viz.command("list", short_help="List the pods whose numbers are known")
+@viz.command(
+    "list",
+    short_help="List the pods whose numbers are known",
+    epilog="\b\nExamples:\n  linkerd viz list\n  linkerd viz list --namespace default",
+)
 @cluster_options
 @click.option("-n", "--namespace", help="Only this namespace [default: all]")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, as without -n")
