@@ -23,6 +23,9 @@ REASONS: Final = {
     503: "Service Unavailable",
 }
 METRICS_TYPE: Final = "text/plain; version=0.0.4"
+ZIPPED: Final = "Content-Encoding: gzip\r\n"
+_GZIP: Final = 31
+"""What zlib calls gzip with the largest window."""
 
 
 class View:
@@ -54,18 +57,27 @@ def serve(connection: socket.socket, peer: str, view: View, shutdown: Callable[[
     signal.alarm(TOTAL_SECONDS)
     connection.settimeout(HEAD_SECONDS)
     try:
-        words = _read_head(connection).split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+        first, *headers = _read_head(connection).split(b"\r\n")
+        words = first.decode("latin-1").split(" ")
+        zipped = any(each.lower().startswith(b"accept-encoding:") and b"gzip" in each for each in headers)
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
             _answer(connection, 400, "only HTTP/1 requests")
             return
-        _route(connection, words[0], words[1].partition("?")[0], peer=peer, view=view, shutdown=shutdown)
+        _route(connection, words[0], words[1].partition("?")[0], peer=peer, view=view, shutdown=shutdown, zipped=zipped)
     except (OSError, ValueError):
         # Too slow, too long or gone: there is nobody to tell.
         return
 
 
 def _route(
-    connection: socket.socket, method: str, path: str, *, peer: str, view: View, shutdown: Callable[[], None]
+    connection: socket.socket,
+    method: str,
+    path: str,
+    *,
+    peer: str,
+    view: View,
+    shutdown: Callable[[], None],
+    zipped: bool,
 ) -> None:
     expected = "POST" if path == "/shutdown" else "GET"
     if path not in ("/ready", "/live", "/metrics", "/shutdown"):
@@ -78,7 +90,7 @@ def _route(
         reason = view.not_ready or _envoy_not_ready(view.envoy_port)
         _answer(connection, 503 if reason else 200, reason or "ready")
     elif path == "/metrics":
-        _metrics(connection, view)
+        _metrics(connection, view, zipped=zipped)
     elif not peer.startswith("127."):
         _answer(connection, 403, "only from within the pod")
     else:
@@ -111,17 +123,24 @@ def _envoy_not_ready(port: int) -> str:
     return "" if status == 200 else "Envoy is still loading its configuration"
 
 
-def _metrics(connection: socket.socket, view: View) -> None:
+def _metrics(connection: socket.socket, view: View, *, zipped: bool) -> None:
     """Our own lines first; then Envoy's as they come, under the names people know."""
+    import zlib
+
     from isthmus.proxy import scrape
 
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {METRICS_TYPE}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {METRICS_TYPE}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
     connection.settimeout(ENVOY_SECONDS)
+    connection.sendall(f"{head}{ZIPPED if zipped else ''}\r\n".encode())
+    packer = zlib.compressobj(1, wbits=_GZIP)
+
+    def chunk(part: bytes) -> None:
+        if part:
+            connection.sendall(b"%x\r\n%b\r\n" % (len(part), part))
 
     def send(part: bytes) -> None:
-        connection.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+        chunk(packer.compress(part) if zipped else part)
 
-    connection.sendall(head.encode())
     send(
         (
             "# TYPE identity_cert_expiration_timestamp_seconds gauge\n"
@@ -131,6 +150,7 @@ def _metrics(connection: socket.socket, view: View) -> None:
         ).encode()
     )
     scrape.envoy(view.envoy_port, cluster_domain=view.cluster_domain, trust_domain=view.trust_domain, send=send)
+    chunk(packer.flush() if zipped else b"")
     connection.sendall(b"0\r\n\r\n")
 
 

@@ -40,9 +40,7 @@ _KINDS: Final = (
     ("inbound_tls_refused_total", "counter"),
     ("request_total", "counter"),
 )
-_COUNTED: Final = re.compile(
-    rf'envoy_{labels.PREFIX}_([a-z_]+?)(_ms_(?:bucket|sum|count))?\{{{labels.LABEL}="(.*?)"(?:,(le="[^"]*"))?\}} (\S+)'
-)
+_COUNTS: Final = f"envoy_{labels.PREFIX}_"
 _ENDPOINT: Final = re.compile(
     r'envoy_cluster_endpoint_cx_(active|total)\{envoy_cluster_name="([^"]*)",envoy_endpoint_address="[^"]*"'
     r'(?:,envoy_endpoint_hostname="([^"]*)")?\} (\d+)'
@@ -93,8 +91,10 @@ class Scrape:
     def requests(self, lines: Iterable[str]) -> Iterator[str]:
         """Read Envoy's `/stats/prometheus`; yields what can be said at once."""
         for line in lines:
-            if found := _COUNTED.fullmatch(line):
-                yield from self._counted(*found.groups())
+            if line.startswith(_COUNTS):
+                name, _, rest = line.removeprefix(_COUNTS).partition(f'{{{labels.LABEL}="')
+                packed, _, value = _whole(rest).partition('"')
+                yield from self._counted(name, packed, value)
             elif found := _ENDPOINT.fullmatch(line):
                 self._endpoint(*found.groups())
             elif line.startswith(("envoy_server_", "envoy_control_plane_")):
@@ -119,22 +119,23 @@ class Scrape:
 
     # --- requests -------------------------------------------------------------------------------------------------
 
-    def _counted(self, name: str, part: str | None, packed: str, le: str | None, value: str) -> Iterator[str]:
+    def _counted(self, name: str, packed: str, value: str) -> Iterator[str]:
+        """`value` is what follows the label: perhaps `,le="5"`, then `} ` and the number."""
         if name in _TUNNELS:
-            self._tunnel(name, packed, float(value))
+            self._tunnel(name, packed, float(value[2:]))
             return
-        common, status, grpc_status = self._expand(name, packed)
-        if part:
+        direction, timed, part = name.partition("_ms")
+        common, status, grpc_status = self._expand(direction, packed)
+        if timed:
             yield from self._type("response_latency_ms", "histogram")
-            number = f"{float(value):.3f}" if part == "_ms_sum" else value
-            yield f"response_latency_ms{part[3:]}{{{common}{f',{le}' if le else ''}}} {number}\n"
+            yield f"response_latency_ms{part}{{{common}{value}\n"
             return
-        self._add("request_total", common, float(value))
+        self._add("request_total", common, float(value[2:]))
         if status != "0":
             yield from self._type("response_total", "counter")
             grpc = f',grpc_status="{grpc_status}"' if grpc_status else ""
             classified = f'classification="{classification(status, grpc_status)}"'
-            yield f'response_total{{{common},status_code="{status}",{classified}{grpc}}} {value}\n'
+            yield f'response_total{{{common},status_code="{status}",{classified}{grpc}{value}\n'
 
     def _tunnel(self, name: str, packed: str, value: float) -> None:
         found = labels.unpack(packed)
@@ -212,6 +213,13 @@ class Scrape:
     def _add(self, name: str, series: str, number: float) -> None:
         sums = self._sums.setdefault(name, {})
         sums[series] = sums.get(series, 0.0) + number
+
+
+def _whole(text: str) -> str:
+    """The same without what is escaped in a label's value: no name that we know holds any of it."""
+    if "\\" in text:
+        text = text.replace("\\\\", "_").replace('\\"', "_").replace("\\n", "_")
+    return text
 
 
 def linked(secret: str) -> dict[str, str]:
