@@ -72,6 +72,17 @@ def prune(tree: Any) -> Any:
     return tree
 
 
+def expression(text: str) -> str:
+    """Text that may hold Lookups, as it is written inside another action."""
+    if isinstance(text, Lookup):
+        return f"({text.expression})"
+    if "{{" not in text:
+        return json.dumps(text)
+    literal = ACTION.sub("%v", text.replace("%", "%%"))
+    found = [f"({action[2:-2].strip()})" for action in ACTION.findall(text)]
+    return f"(printf {json.dumps(literal)} {' '.join(found)})"
+
+
 def encoded(text: str) -> str:
     """Base64, as the data of a Secret."""
     if isinstance(text, Lookup):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from isthmus import names
-from isthmus.install.template import Lookup, when
+from isthmus.install.template import Lookup, expression, when
 from isthmus.install.values import Resources
 
 Manifest = dict[str, Any]
@@ -97,7 +97,7 @@ def deployment(component: Component, *, namespace: str) -> Manifest:
 def merged(own: Mapping[str, str], others: Mapping[str, Any]) -> Manifest:
     """Labels or annotations: what people add, but never in place of our own."""
     if isinstance(others, Lookup):
-        pairs = " ".join(f"{json.dumps(key)} {json.dumps(text)}" for key, text in own.items())
+        pairs = " ".join(f"{json.dumps(key)} {expression(text)}" for key, text in own.items())
         return cast("Manifest", Lookup(f"merge (dict {pairs}) {others.expression}"))
     return {**others, **own}
 

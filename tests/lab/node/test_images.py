@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from isthmus import names
 from isthmus.lab import images
 from isthmus.lab.images import Images, ImageSpec, UnknownImageError
 
@@ -31,6 +32,14 @@ def test_the_proxy_image_brings_the_tools_of_the_mesh():
     files = Images().find("localhost/isthmus/proxy:0.1.0").files
     assert {"/linkerd-await", "/isthmus/bin/linkerd-identity"} <= set(files)
     assert all(file.stat().st_mode & 0o111 for path, file in files.items() if "linkerd" in path)
+
+
+@pytest.mark.parametrize("name", ["controller", "proxy", "proxy-init", "pause"])
+def test_an_installation_from_another_registry_runs_the_same_programs(name):
+    known = Images()
+    assert known.find(f"registry.example:5000/team/{name}:{names.VERSION}") == known.find(f"localhost/isthmus/{name}")
+    with pytest.raises(UnknownImageError):
+        known.find(f"registry.example:5000/team/{name}:another")
 
 
 def test_an_unknown_image_says_how_to_add_it():
