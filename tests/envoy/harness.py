@@ -163,6 +163,7 @@ class Mesh:
         identity: Identity | None = None,
         authority: Authority | None = None,
         domains: bool = True,
+        access_log: str = "",
     ) -> Pod:
         """Start a proxy. `authority` signs its certificate if not the mesh's own."""
         pod = Pod(name, self.new_address(), identity or self.authority.identity(name), self.directory / name)
@@ -173,6 +174,7 @@ class Mesh:
             cluster_networks=(f"{self._network}.0/24",),
             inbound_opaque_ports=(OPAQUE_PORT,),
             outbound_opaque_ports=(OPAQUE_PORT,),
+            access_log=access_log,  # type: ignore[arg-type]
         )
         for listener in listeners.listeners(config):
             _place(listener, pod=pod, vips=vips)

@@ -167,3 +167,4 @@ class ProxyConfig:
     inbound_opaque_ports: tuple[int, ...]
     outbound_opaque_ports: tuple[int, ...]
     inbound_request_ports: tuple[int, ...] = ()
+    access_log: Literal["", "apache", "json"] = ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from isthmus import names
 from isthmus.mesh.model import Identity
@@ -22,6 +23,7 @@ class Workload:
     gateway: bool
     opaque_ports: tuple[int, ...]
     skipped_ports: frozenset[int]
+    access_log: Literal["", "apache", "json"] = ""
     owner: str = ""
     """What made the pod, as `deployment/web`; "" where that is not known."""
 
@@ -45,8 +47,20 @@ def workload(pod: Pod) -> Workload:
         gateway=metadata.annotations.get(names.ENABLE_GATEWAY_ANNOTATION) in names.SWITCHED_ON,
         opaque_ports=ports.opaque(metadata.annotations),
         skipped_ports=ports.skipped_inbound(metadata.annotations),
+        access_log=_access_log(metadata.annotations),
         owner=_owner(metadata.labels),
     )
+
+
+def _access_log(annotations: Mapping[str, str]) -> Literal["", "apache", "json"]:
+    """Anything else than a format is none, as with Linkerd."""
+    match annotations.get(names.ACCESS_LOG_ANNOTATION, ""):
+        case "apache":
+            return "apache"
+        case "json":
+            return "json"
+        case _:
+            return ""
 
 
 def _owner(labels: Mapping[str, str]) -> str:
