@@ -1,14 +1,15 @@
 """A load of HTTP/1.1 GETs over connections that are kept: standard library only, to be run inside a pod.
 
-usage: load.py HOST PORT PATH CONNECTIONS REQUESTS SECONDS RATE
+usage: load.py HOST PORT PATH CONNECTIONS REQUESTS SECONDS RATE [UNTIL]
 
 Goes on until so many requests were answered and so much time has passed, at so many requests a second (0: as many as
-possible). Prints `progress N` now and then, and at the
-end one line of JSON: how many were answered, by which pods, how long it took, and what failed.
+possible); with UNTIL, until there is a file of that name, whatever the rest says. Prints `progress N` now and then, and
+at the end one line of JSON: how many were answered, by which pods, how long it took, and what failed.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -18,7 +19,8 @@ PROGRESS = 200
 
 
 class Load:
-    def __init__(self, host: str, port: int, path: str) -> None:
+    def __init__(self, host: str, port: int, path: str, until: str = "") -> None:
+        self.until = until
         self.host, self.port = host, port
         self.request = f"GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode()
         self.pods: Counter[str] = Counter()
@@ -34,6 +36,8 @@ class Load:
                 group.create_task(self.one_client())
 
     def going_on(self) -> bool:
+        if self.until:
+            return not os.path.exists(self.until)
         return len(self.times) < self.wanted or time.monotonic() < self.end
 
     async def one_client(self) -> None:
@@ -83,8 +87,8 @@ class Load:
 
 
 if __name__ == "__main__":
-    host, port, path, connections, requests, seconds, rate = sys.argv[1:]
-    load = Load(host, int(port), path)
+    host, port, path, connections, requests, seconds, rate, *until = sys.argv[1:]
+    load = Load(host, int(port), path, *until)
     began = time.monotonic()
     asyncio.run(load.run(int(connections), int(requests), float(seconds), float(rate)))
     print(json.dumps({**load.report(), "seconds": round(time.monotonic() - began, 2)}), flush=True)

@@ -47,9 +47,11 @@ def load(
     rate: float = 0.0,
     path: str = "/health",
     cluster: str = WEST,
+    until: str = "",
 ) -> Iterator[Running]:
-    """Load from a frontend on `http://host:8080`."""
+    """Load from a frontend on `http://host:8080`; with `until`, until there is such a file in its container."""
     inside = ("python", "-I", "-S", "-", host, "8080", path, *map(str, (connections, requests, seconds, rate)))
+    inside += (until,) if until else ()
     words = ("kubectl", "--context", cluster, "exec", "-i", "deploy/frontend", "-c", "frontend", "--", *inside)
     process = subprocess.Popen(
         words, env=lab.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1

@@ -37,6 +37,8 @@ class Registration:
         """Fingerprints of the own roots that count there."""
         self.accepted: Callable[[], str] = lambda: ""
         """Fingerprints of the target's roots that count here; it is told which."""
+        self.owner: Object | None = None
+        """The target's account that this cluster uses there."""
         self.on_registered: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -72,7 +74,9 @@ class Registration:
         if own.trust_domain == theirs.trust_domain:
             return _same_domain(own, theirs, link.target)
         try:
-            registered = await register(self._remote.client, own, link.target, accepted=self.accepted())
+            registered = await register(
+                self._remote.client, own, link.target, accepted=self.accepted(), owner=self.owner
+            )
         except errors.KubeError as error:
             return Condition(
                 _KIND,
@@ -121,17 +125,22 @@ def _accepted(registered: Object, own: trust.Roots, theirs: trust.Roots, target:
     return Condition(_KIND, "Established", f"{target} ({theirs.trust_domain}) recognises {own.trust_domain}.")
 
 
-async def register(client: Client, own: trust.Roots, target: str, *, accepted: str = "") -> Object:
+async def register(
+    client: Client, own: trust.Roots, target: str, *, accepted: str = "", owner: Object | None = None
+) -> Object:
     """Make the registration say what it should; returns it as it stands."""
-    desired = trust.registration(own, target, accepted=accepted)
+    desired = trust.registration(own, target, accepted=accepted, owner=owner)
     name, namespace = desired["metadata"]["name"], desired["metadata"]["namespace"]
     try:
         existing = await client.get(FEDERATED_TRUST_DOMAINS, name, namespace)
     except errors.NotFound:
         return await client.create(FEDERATED_TRUST_DOMAINS, desired)
-    if existing.get("spec") == desired["spec"]:
+    owners = desired["metadata"].get("ownerReferences") or []
+    owned = (existing["metadata"].get("ownerReferences") or []) == owners
+    if existing.get("spec") == desired["spec"] and owned:
         return existing
-    return await client.patch(FEDERATED_TRUST_DOMAINS, name, {"spec": desired["spec"]}, namespace)
+    change = {"metadata": {"ownerReferences": owners}, "spec": desired["spec"]}
+    return await client.patch(FEDERATED_TRUST_DOMAINS, name, change, namespace)
 
 
 async def unregister(client: Client, own: trust.Roots) -> None:

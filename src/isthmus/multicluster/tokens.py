@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from isthmus.kube.kinds import Object
 from isthmus.kube.requests import Request
 
 DEFAULT_LIFE: Final = 30 * 24 * 3600
@@ -54,17 +55,58 @@ class _Claims(msgspec.Struct, frozen=True):
     sub: str
 
 
+class _Named(msgspec.Struct, frozen=True):
+    name: str = ""
+    uid: str = ""
+
+
+class _Bound(msgspec.Struct, frozen=True):
+    namespace: str = ""
+    serviceaccount: _Named | None = None
+
+
+class _Account(msgspec.Struct, frozen=True):
+    """Whose a token is: bound tokens say it in one claim, those from a Secret in three."""
+
+    bound: _Bound | None = msgspec.field(name="kubernetes.io", default=None)
+    namespace: str = msgspec.field(name="kubernetes.io/serviceaccount/namespace", default="")
+    name: str = msgspec.field(name="kubernetes.io/serviceaccount/service-account.name", default="")
+    uid: str = msgspec.field(name="kubernetes.io/serviceaccount/service-account.uid", default="")
+
+
 def read(kubeconfig: bytes) -> Token | None:
     """The expiring token that a kubeconfig uses; None for every other way to log in."""
     user = _user(_parsed(kubeconfig))
     return parse(str(user.get("token") or "")) if user else None
 
 
+def owner(kubeconfig: bytes, namespace: str) -> Object | None:
+    """The service account whose token a kubeconfig uses, as the owner of objects in its namespace; None if unknown."""
+    user = _user(_parsed(kubeconfig))
+    try:
+        claims = msgspec.json.decode(_payload(str((user or {}).get("token") or "")), type=_Account)
+    except (ValueError, binascii.Error, msgspec.DecodeError):
+        return None
+    bound, account = claims.bound, claims.bound.serviceaccount if claims.bound else None
+    place, name, uid = (
+        (bound.namespace, account.name, account.uid)
+        if bound and account
+        else (claims.namespace, claims.name, claims.uid)
+    )
+    if place != namespace or not name or not uid:
+        return None
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "name": name, "uid": uid}
+
+
+def _payload(token: str) -> bytes:
+    _, payload, _ = token.split(".")
+    return base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+
+
 def parse(text: str) -> Token | None:
     """What a token says of itself. Nobody is believed on the strength of this: the API server judges tokens."""
     try:
-        _, payload, _ = text.split(".")
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Claims)
+        claims = msgspec.json.decode(_payload(text), type=_Claims)
         subject = _SUBJECT.fullmatch(claims.sub)
         token = Token(subject[1], subject[2], claims.iat, claims.exp) if subject else None
         return token if token and token.life > 0 and token.expiry else None

@@ -22,14 +22,19 @@ def roots(config_map: ConfigMap | None) -> Roots | None:
     return Roots(domain, bundle + "\n") if domain and bundle else None
 
 
-def registration(own: Roots, cluster_name: str, *, accepted: str = "") -> Object:
+def registration(own: Roots, cluster_name: str, *, accepted: str = "", owner: Object | None = None) -> Object:
     """The object that a linking cluster puts into its target.
 
     `accepted` are fingerprints of the target's roots that the linking cluster believes: whoever rotates the target's
-    roots sees by them that it may go on.
+    roots sees by them that it may go on. `owner` is the account that the target gave to this cluster: when the target
+    deletes it, the registration goes with it.
     """
     said = {"acceptedRoots": accepted} if accepted else {}
     return {
-        "metadata": {"name": own.trust_domain, "namespace": names.MULTICLUSTER_NAMESPACE},
+        "metadata": {
+            "name": own.trust_domain,
+            "namespace": names.MULTICLUSTER_NAMESPACE,
+            **({"ownerReferences": [owner]} if owner else {}),
+        },
         "spec": {"trustDomain": own.trust_domain, "bundle": own.bundle, "clusterName": cluster_name, **said},
     }

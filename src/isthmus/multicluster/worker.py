@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from isthmus import names
 from isthmus.kube import errors
 from isthmus.kube.client import Client, connect
 from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
-from isthmus.multicluster import acceptance, addresses, conditions, credentials, mirrors, prober, remote, status
+from isthmus.multicluster import acceptance, addresses, conditions, credentials, mirrors, prober, remote, status, tokens
 from isthmus.multicluster.apply import apply, create_namespaces
 from isthmus.multicluster.diff import diff
 from isthmus.multicluster.links import Link
@@ -141,6 +142,7 @@ class Worker:
             self._registration = Registration(self._remote, lambda: self._local.own_roots, self._status_changed)
             self._registration.on_registered = lambda: self._local.remember(self.link, kubeconfig)
             self._registration.accepted = self._accepted_roots
+            self._registration.owner = tokens.owner(kubeconfig, names.MULTICLUSTER_NAMESPACE)
             tasks = [
                 group.create_task(self._remote.run()),
                 group.create_task(self._registration.run()),
