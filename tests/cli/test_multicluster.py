@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from isthmus.cli.multicluster_target import split_port
 from isthmus.kube.kinds import DEPLOYMENTS
 from isthmus.multicluster import tokens
 
-from ..multicluster.clusters import CONFIG_MAPS, LINKS, NAMESPACE, SERVICES, SLICES, Cluster, Gateway
+from ..multicluster.clusters import CONFIG_MAPS, LINKS, NAMESPACE, ROLES, SERVICES, SLICES, Cluster, Gateway
 
 Run = Callable[..., Awaitable[Result]]
 VALUES = {"clusterDomain": "east.local", "identityTrustDomain": "east.example", "registry": "example.com/mesh"}
+GOLDEN = Path(__file__).parent / "golden"
 PROBE = {"period": "100ms", "timeout": "1s"}
 
 
@@ -139,18 +141,18 @@ async def test_link_without_a_gateway_or_with_a_name_that_cannot_be_used(run: Ru
 
 async def test_gateways_and_check_tell_what_the_controller_knows(run: Run, east: Cluster) -> None:
     empty = await run("mc", "gateways")
-    assert empty.stdout == "CLUSTER  ALIVE  NUM_SVC  LATENCY\n"
+    assert empty.stdout == "CLUSTER  ALIVE    NUM_SVC      LATENCY\n"
     async with Cluster("west").running() as west, Gateway().running() as gateway, west.controller(gateway.url):
         await west.export()
         async with east.controller(gateway.url):
             await east.link(west)
             await east.until(lambda: east.condition("Ready", "linkerd-west") == "True Ready")
             await east.until(lambda: east.link_status("linkerd-west").get("services") == "1/1")
-    shown = (await run("mc", "gateways")).stdout.splitlines()[1].split()
-    assert shown[:3] == ["west", "True", "1"]
-    assert shown[3].endswith("ms")
+    shown = (await run("mc", "gateways")).stdout.splitlines()[1]
+    assert re.fullmatch(r"west     True           1  {5,10}\d+ms", shown)
     (row,) = json.loads((await run("mc", "gateways", "-o", "json")).stdout)
     assert (row["clusterName"], row["alive"], row["numberOfServices"]) == ("west", True, 1)
+    assert isinstance(row["latency"], int)
 
     result = await run("mc", "check", "--wait", "0s", "-o", "json")
     assert result.exit_code == 1
@@ -193,10 +195,149 @@ async def test_uninstall_waits_for_links_to_be_gone_and_unlink_names_them(run: R
     assert "CustomResourceDefinition" not in kinds
 
 
-async def test_allow_makes_an_account_that_can_be_revoked_alone(run: Run) -> None:
-    result = await run("mc", "allow", "--service-account-name", "partner")
-    objects = list(yaml.safe_load_all(result.stdout))
-    assert {"partner", "partner-trust"} <= {item["metadata"]["name"] for item in objects}
+async def test_unlink_names_the_controllers_that_linkerd_made_for_each_link_if_they_are_there(
+    run: Run, east: Cluster
+) -> None:
+    await east.link(Cluster("west"), credentials=False)
+    none = await run("mc", "unlink", "--cluster-name", "west", "--only-controller")
+    assert (none.exit_code, none.stdout) == (0, "")
+    assert "no controller of its own for west" in none.stderr
+    metadata = {"name": "linkerd-service-mirror-west", "namespace": NAMESPACE}
+    await east.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    printed = await run("mc", "unlink", "--cluster-name", "west", "--only-controller")
+    assert list(yaml.safe_load_all(printed.stdout)) == [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    ]
+
+
+async def test_allow_prints_linkerds_objects_but_for_the_token_that_never_expires(run: Run) -> None:
+    result = await run("mc", "allow", "--service-account-name", "partner", "--trust-domain", "partner.example")
+    assert result.stdout == (GOLDEN / "allow.yaml").read_text()
+    kept = await run("mc", "allow", "--service-account-name", "partner", "--token-secret")
+    assert list(yaml.safe_load_all(kept.stdout))[-1] == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/service-account-token",
+        "metadata": {
+            "name": "partner-token",
+            "namespace": NAMESPACE,
+            "labels": {"linkerd.io/extension": "multicluster"},
+            "annotations": {"kubernetes.io/service-account.name": "partner"},
+        },
+    }
+
+
+async def test_values_have_the_names_of_linkerds_chart_and_flags_are_short_for_them(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text("gateway: {replicas: 2, serviceAnnotations: {a.example/b: c}}\n")
+    result = await run(
+        *("mc", "install", "--gateway-service-type=NodePort", "--gateway-port=4343", "-f", str(file)),
+        *("--set", "gateway.nodePort=30443,controllerDefaults.enableNamespaceCreation=true"),
+        *("--set-string", "controllerDefaults.logLevel=warn", "--service-mirror-credentials=false"),
+    )
+    assert result.exit_code == 0, result.output
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(result.stdout)}
+    service = objects["Service", names.GATEWAY]
+    assert service["spec"]["type"] == "NodePort"
+    (port,) = service["spec"]["ports"]
+    assert (port["port"], port["nodePort"]) == (4343, 30443)
+    assert service["metadata"]["annotations"]["a.example/b"] == "c"
+    assert objects["Deployment", names.GATEWAY]["spec"]["replicas"] == 2
+    container = objects["Deployment", names.MULTICLUSTER_CONTROLLER]["spec"]["template"]["spec"]["containers"][0]
+    assert {"--log-level=warn", "--enable-namespace-creation=true"} <= set(container["args"])
+    assert ("ServiceAccount", names.REMOTE_ACCESS_ACCOUNT) not in objects
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (
+            ("install", "--set", "gateway.replicsa=3"),
+            1,
+            'There is no value "gateway.replicsa"; the nearest is "gateway.re',
+        ),
+        (("install", "--set", "gateway.port=99999"), 1, "gateway.port is 99999: it must be 1 to 65535."),
+        (("install", "--gateway-probe-port=4191"), 0, "--gateway-probe-port has no effect"),
+        (("gateways", "--wait", "10s"), 0, "--wait has no effect"),
+        (
+            ("link", "--cluster-name=east", "--ha", "--set=a=b"),
+            1,
+            "note: --set has no effect: one controller serves all",
+        ),
+        (("link", "--cluster-name=east", "--gateway=false", "--gateway-port=1"), 2, "--gateway-port says how to use a"),
+        (("link", "--cluster-name=east", "--gateway=false", "-l", "a=b"), 2, "--selector says how to use a gateway"),
+        (("link", "--cluster-name=east", "--credentials-lifetime=5m"), 2, "makes no tokens for less than 10m"),
+        (("link", "--cluster-name=east", "--dry-run"), 2, "--dry-run goes with --to-context"),
+        (("link", "--cluster-name=east", "--to-gateway-port=1"), 2, "begin with --to- go with --to-context"),
+        (("link",), 2, "Missing option '--cluster-name'"),
+        (("link", "--cluster-name=east", "--service-account-name=nobody", "--gateway=false"), 1, "/nobody."),
+    ],
+)
+async def test_what_has_no_effect_and_what_cannot_be_is_said(
+    run: Run, words: tuple[str, ...], code: int, said: str
+) -> None:
+    result = await run("mc", *words)
+    assert said in result.stderr
+    assert result.exit_code == code, result.output
+
+
+async def test_the_selectors_of_a_link_are_those_that_were_asked_for(run: Run, east: Cluster) -> None:
+    await linkable(east)
+    result = await run(
+        *("mc", "link", "--cluster-name=east", f"--api-server-address={east.url}", "--gateway-addresses=gw:1,gx:1"),
+        *("--remote-discovery-selector=flat=yes", "--federated-service-selector=", "--excluded-labels=a,b/*"),
+    )
+    spec = list(yaml.safe_load_all(result.stdout))[1]["spec"]
+    assert spec["selector"] == {"matchLabels": {names.EXPORTED: "true"}}
+    assert spec["remoteDiscoverySelector"] == {"matchLabels": {"flat": "yes"}}
+    assert spec["federatedServiceSelector"] == {}
+    assert spec["excludedLabels"] == ["a", "b/*"]
+    assert (spec["gatewayAddress"], spec["gatewayPort"]) == ("gw,gx", "1")
+
+
+async def test_two_contexts_are_linked_both_ways_and_a_dry_run_shows_how(east: Cluster, tmp_path: Path) -> None:
+    async with Cluster("west").running() as west, east.controller(), west.controller():
+        for cluster in (east, west):
+            await cluster.client.apply(
+                CONFIG_MAPS,
+                {
+                    "metadata": {"name": names.CONFIG_MAP, "namespace": names.CONTROL_PLANE_NAMESPACE},
+                    "data": {"values": yaml.safe_dump(VALUES)},
+                },
+            )
+        kubeconfig = tmp_path / "both"
+        kubeconfig.write_text(yaml.safe_dump(contexts(east, west)))
+
+        async def run(*words: str) -> Result:
+            fixed = ["--kubeconfig", str(kubeconfig), "mc", "link", "--context=west", "--gateway=false", *words]
+            here = [f"--api-server-address={west.url}", f"--to-api-server-address={east.url}"]
+            return await asyncio.to_thread(CliRunner().invoke, cli, [*fixed, *here])
+
+        planned = await run("--to-context=east", "--dry-run", "-o", "json")
+        assert planned.exit_code == 0, planned.output
+        assert set(json.loads(planned.stdout)) == {"east", "west"}
+        assert not east.all("Link")
+
+        done = await run("--to-context=east", "--wait=0s")
+        assert done.exit_code == 0, done.output
+        await west.until(lambda: west.condition("TrustEstablished") == "True Established")
+        await east.until(lambda: east.condition("TrustEstablished", "linkerd-west") == "True Established")
+        role = await east.client.get(ROLES, "linkerd-service-mirror-remote-access-west-trust", NAMESPACE)
+        assert [rule.get("resourceNames") for rule in role["rules"]][1] == ["west.example"]
+
+        assert "lead to the same cluster" in (await run("--to-context=west")).stderr
+        assert (
+            'Both clusters would be called "west"' in (await run("--to-context=east", "--to-cluster-name=west")).stderr
+        )
+
+
+def contexts(*clusters: Cluster) -> dict[str, Any]:
+    return {
+        "clusters": [{"name": each.name, "cluster": {"server": each.url}} for each in clusters],
+        "users": [{"name": "user", "user": {}}],
+        "contexts": [{"name": each.name, "context": {"cluster": each.name, "user": "user"}} for each in clusters],
+        "current-context": clusters[0].name,
+    }
 
 
 @pytest.mark.parametrize(

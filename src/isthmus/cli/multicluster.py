@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import yaml
 
 from isthmus import names
 from isthmus.cli.connection import connected
+from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from isthmus.cli.multicluster_check import check
+from isthmus.cli.multicluster_install import install
 from isthmus.cli.multicluster_link import link, link_gen
 from isthmus.cli.options import Cluster, cluster_options, fail
-from isthmus.install import multicluster as extension
-from isthmus.install.multicluster import MulticlusterValues, manifests
+from isthmus.install import extension
+from isthmus.install.multicluster import manifests
+from isthmus.install.multicluster_values import MulticlusterValues
+from isthmus.install.remote_access import non_expiring_token, remote_access
 from isthmus.install.render import render
-from isthmus.kube import errors
-from isthmus.kube.kinds import Object, plain
+from isthmus.kube import durations, errors
+from isthmus.kube.kinds import DEPLOYMENTS, Kind, Object, plain
 from isthmus.multicluster.objects import LINKS
 
 if TYPE_CHECKING:
@@ -62,7 +65,9 @@ In the order of work, for two clusters whose contexts are east and west:
 \b
 Examples of each, and its flags: `linkerd multicluster COMMAND --help`.
 """
-CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
+SERVICE_ACCOUNTS: Final = plain("v1", "ServiceAccount", "serviceaccounts")
+ROLES: Final = plain("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDINGS: Final = plain("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 FORMAT: Final = click.Choice(["yaml", "json"])
 
 
@@ -71,87 +76,26 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def _waited(_: click.Context, __: click.Parameter, value: str | None) -> None:
+    """Linkerd's flag, for the scrape of a controller; here the answer is in the Links."""
+    if value is None:
+        return
+    try:
+        durations.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    click.echo("note: --wait has no effect: what the gateways do is read from the Links, at once", err=True)
+
+
 @click.group(epilog=EPILOG)
 def multicluster() -> None:
     """Link clusters, so that services of one are reachable from the other."""
 
 
+multicluster.add_command(install)
 multicluster.add_command(link)
 multicluster.add_command(link_gen)
 multicluster.add_command(check)
-
-
-@multicluster.command(
-    short_help="Print the manifests of the extension",
-    epilog=examples(
-        "linkerd multicluster install | kubectl apply -f -",
-        "linkerd multicluster install --gateway-service-type NodePort --ha | kubectl apply -f -",
-    ),
-)
-@cluster_options
-@click.option(
-    "--gateway",
-    type=bool,
-    default=True,
-    is_flag=False,
-    flag_value=True,
-    show_default=True,
-    help="Whether others can link to this cluster through a gateway",
-)
-@click.option("--gateway-port", type=click.IntRange(1, 65535), default=names.GATEWAY_PORT, show_default=True)
-@click.option("--gateway-probe-seconds", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--gateway-probe-port", type=click.IntRange(1, 65535), default=names.GATEWAY_PROBE_PORT, hidden=True)
-@click.option(
-    "--gateway-service-type",
-    type=click.Choice(["LoadBalancer", "NodePort", "ClusterIP"]),
-    default="LoadBalancer",
-    show_default=True,
-    help="How the gateway is reachable from outside",
-)
-@click.option("--ha", is_flag=True, help="Three gateways on different nodes")
-@click.option("--registry", help="Where the images come from [default: as the control plane]")
-@click.option("--ignore-cluster", is_flag=True, help="Do not read the control plane's settings")
-@click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
-def install(
-    *,
-    cluster: Cluster,
-    ha: bool,
-    registry: str | None,
-    ignore_cluster: bool,
-    output: Any,
-    **values: Any,
-) -> None:
-    """Print the manifests of the extension, to be piped into `kubectl apply -f -`."""
-    settings = {"identityTrustDomain": "cluster.local"} if ignore_cluster else _control_plane(cluster)
-    made = MulticlusterValues(
-        trust_domain=str(settings.get("identityTrustDomain") or "cluster.local"),
-        cluster_domain=str(settings.get("clusterDomain") or "cluster.local"),
-        linkerd_namespace=cluster.linkerd_namespace,
-        registry=registry or str(settings.get("registry") or names.DEFAULT_REGISTRY),
-        image_pull_policy=str(settings.get("imagePullPolicy") or "IfNotPresent"),
-        gateway_replicas=3 if ha else 1,
-        **values,
-    )
-    click.echo(render(manifests(made), output), nl=False)
-
-
-def _control_plane(cluster: Cluster) -> dict[str, Any]:
-    """The values of the control plane that the extension belongs to."""
-    with connected(cluster) as client:
-        try:
-            config = client.get(CONFIG_MAPS, names.CONFIG_MAP, cluster.linkerd_namespace)
-        except errors.NotFound:
-            fail(
-                f"The control plane is not installed in {cluster.label}.",
-                "Run `linkerd install | kubectl apply -f -` first, or use --ignore-cluster.",
-            )
-    try:
-        return dict(yaml.safe_load(config["data"]["values"]))
-    except (KeyError, TypeError, ValueError, yaml.YAMLError):
-        fail(
-            f"ConfigMap {cluster.linkerd_namespace}/{names.CONFIG_MAP} of {cluster.label} cannot be read.",
-            "Run `linkerd install | kubectl apply -f -` again.",
-        )
 
 
 @multicluster.command(
@@ -162,26 +106,34 @@ def _control_plane(cluster: Cluster) -> dict[str, Any]:
 )
 @cluster_options
 @click.option("--cluster-name", help="Only the gateway of this cluster")
-@click.option("-w", "--wait", default="30s", hidden=True)
+@click.option("-w", "--wait", metavar="DURATION", callback=_waited, expose_value=False, hidden=True)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format")
-def gateways(*, cluster: Cluster, cluster_name: str | None, wait: str, output: str) -> None:
+def gateways(*, cluster: Cluster, cluster_name: str | None, output: str) -> None:
     """Show the gateways of linked clusters, as this cluster sees them."""
     with connected(cluster) as client:
         found = [_gateway(item) for item in _links(client, cluster)]
-    shown = [row for row in found if cluster_name in (None, row["clusterName"])]
+    shown = sorted(
+        (row for row in found if cluster_name in (None, row["clusterName"])), key=lambda row: str(row["clusterName"])
+    )
     if output == "json":
         click.echo(json.dumps(shown, indent=2))
         return
     rows = [
-        (row["clusterName"], str(row["alive"]), str(row["numberOfServices"]), row["latency"] or "-") for row in shown
+        (
+            row["clusterName"],
+            str(row["alive"]),
+            str(row["numberOfServices"]),
+            f"{row['latency']}ms" if row["alive"] else "-",
+        )
+        for row in shown
     ]
-    for line in table(("CLUSTER", "ALIVE", "NUM_SVC", "LATENCY"), rows):
+    for line in table(rows):
         click.echo(line)
 
 
-def _links(client: "SyncClient", cluster: Cluster) -> list[Object]:
+def _links(client: "SyncClient", cluster: Cluster, namespace: str = names.MULTICLUSTER_NAMESPACE) -> list[Object]:
     try:
-        return sorted(client.list(LINKS, names.MULTICLUSTER_NAMESPACE), key=lambda item: item["metadata"]["name"])
+        return sorted(client.list(LINKS, namespace), key=lambda item: item["metadata"]["name"])
     except errors.NotFound:
         fail(
             f"The multicluster extension is not installed in {cluster.label}.",
@@ -192,37 +144,55 @@ def _links(client: "SyncClient", cluster: Cluster) -> list[Object]:
 def _gateway(item: Object) -> dict[str, Any]:
     status = item.get("status") or {}
     alive = status.get("alive") == "True"
+    latency = str(status.get("latency") or "").removesuffix("ms")
     return {
         "clusterName": item["spec"]["targetClusterName"],
         "alive": alive,
         "numberOfServices": int((status.get("services") or "0/0").partition("/")[0]),
-        "latency": (status.get("latency") or "") if alive else "",
+        "latency": int(latency) if alive and latency.isdecimal() else 0,
     }
 
 
-def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Left-aligned columns, two spaces apart."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+def table(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:
+    """Exactly Linkerd's columns: names to the left, numbers to the right."""
+    names_wide = max([7, *(len(row[0]) for row in rows)])
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, *rows]
+        f"{name:<{names_wide}}  {alive:<5}  {services:>9}  {latency:>11}"
+        for name, alive, services, latency in [("CLUSTER", "ALIVE", "NUM_SVC", "LATENCY"), *rows]
     ]
 
 
 @multicluster.command(
     short_help="Print another account for linking clusters",
     epilog=examples(
-        "linkerd --context east multicluster allow --service-account-name west | kubectl --context east apply -f -"
+        "linkerd --context east multicluster allow --service-account-name west | kubectl --context east apply -f -",
+        "linkerd --context east multicluster link --cluster-name east --service-account-name west > link-east.yaml",
+        "kubectl --context east -n linkerd-multicluster delete serviceaccount west",
     ),
 )
 @cluster_options
 @click.option("--service-account-name", required=True, help="The account to make")
-@click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True)
-@click.option("--ignore-cluster", is_flag=True, hidden=True)
+@click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True, help="Where the account is made")
+@click.option("--trust-domain", default="", help="The only trust domain that may be registered with it [default: any]")
+@click.option("--token-secret", is_flag=True, help="Also a Secret with a token that never expires, for other tools")
+@click.option("--ignore-cluster", is_flag=True, expose_value=False, hidden=True)
 @click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
-def allow(*, cluster: Cluster, service_account_name: str, namespace: str, ignore_cluster: bool, output: Any) -> None:
-    """Print another account for linking clusters, so that each can be revoked alone."""
-    made = extension.remote_access(service_account_name, namespace=namespace)
+def allow(
+    *,
+    cluster: Cluster,
+    service_account_name: str,
+    namespace: str,
+    trust_domain: str,
+    token_secret: bool,
+    output: Any,
+) -> None:
+    """Print another account for linking clusters, so that each can be revoked alone.
+
+    To revoke it, delete the ServiceAccount: every token that was made for it ends with it.
+    """
+    made = remote_access(service_account_name, namespace=namespace, registers=trust_domain)
+    if token_secret:
+        made.append(non_expiring_token(service_account_name, namespace=namespace))
     click.echo(render([extension.namespace(namespace), *made], output), nl=False)
 
 
@@ -234,23 +204,67 @@ def allow(*, cluster: Cluster, service_account_name: str, namespace: str, ignore
 )
 @cluster_options
 @click.option("--cluster-name", required=True, help="The linked cluster")
-@click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True)
+@click.option("--namespace", default=names.MULTICLUSTER_NAMESPACE, show_default=True, help="Where the Links are")
+@click.option("--only-controller", is_flag=True, help="Only the controller that Linkerd before 2.18 made for the link")
 @click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
-def unlink(*, cluster: Cluster, cluster_name: str, namespace: str, output: Any) -> None:
-    """Print what `link` printed for a cluster, to be piped into `kubectl delete -f -`."""
+def unlink(*, cluster: Cluster, cluster_name: str, namespace: str, only_controller: bool, output: Any) -> None:
+    """Print what `link` printed for a cluster, to be piped into `kubectl delete -f -`.
+
+    Mirrors of its services go with the Link.
+    """
     with connected(cluster) as client:
-        found = [item for item in _links(client, cluster) if item["spec"]["targetClusterName"] == cluster_name]
+        found = [
+            item
+            for item in _links(client, cluster, namespace)
+            if (item.get("spec") or {}).get("targetClusterName") == cluster_name
+        ]
+        controller = _former_controller(client, cluster_name, namespace)
+    if only_controller:
+        if not controller:
+            click.echo(f"note: {cluster.label} has no controller of its own for {cluster_name}", err=True)
+        click.echo(render(controller, output), nl=False)
+        return
     if not found:
         fail(
             f"{cluster.label} has no Link to {cluster_name}.",
             "`linkerd multicluster gateways` lists the linked clusters.",
         )
-    secret = f"{names.CREDENTIALS_SECRET_PREFIX}{cluster_name}"
+    conventional = f"{names.CREDENTIALS_SECRET_PREFIX}{cluster_name}"
+    secrets = {str(item["spec"].get("clusterCredentialsSecret") or conventional) for item in found}
     objects: list[Object] = [
         *(_named(LINKS.api_version, "Link", item["metadata"]["name"], namespace) for item in found),
-        _named("v1", "Secret", secret, namespace),
+        *(_named("v1", "Secret", secret, namespace) for secret in sorted(secrets)),
+        *controller,
     ]
     click.echo(render(objects, output), nl=False)
+
+
+def _former_controller(client: "SyncClient", cluster_name: str, namespace: str) -> list[Object]:
+    """What Linkerd's own `link` used to print for each Link, as far as it is there."""
+    mirror = f"linkerd-service-mirror-{cluster_name}"
+    local = f"linkerd-service-mirror-access-local-resources-{cluster_name}"
+    remote = f"linkerd-service-mirror-read-remote-creds-{cluster_name}"
+    candidates = (
+        (DEPLOYMENTS, mirror),
+        (SERVICE_ACCOUNTS, mirror),
+        (CLUSTER_ROLES, local),
+        (CLUSTER_ROLE_BINDINGS, local),
+        (ROLES, remote),
+        (ROLE_BINDINGS, remote),
+    )
+    return [
+        _named(kind.api_version, kind.kind, name, namespace if kind.namespaced else "")
+        for kind, name in candidates
+        if _exists(client, kind, name, namespace)
+    ]
+
+
+def _exists(client: "SyncClient", kind: Kind[Object], name: str, namespace: str) -> bool:
+    try:
+        client.get(kind, name, namespace if kind.namespaced else None)
+    except errors.NotFound:
+        return False
+    return True
 
 
 def _named(api_version: str, kind: str, name: str, namespace: str = "") -> Object:
@@ -267,20 +281,28 @@ def _named(api_version: str, kind: str, name: str, namespace: str = "") -> Objec
 @cluster_options
 @click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
 def uninstall(*, cluster: Cluster, output: Any) -> None:
-    """Print the objects of the extension, to be piped into `kubectl delete -f -`."""
+    """Print the objects of the extension that are there, to be piped into `kubectl delete -f -`."""
     with connected(cluster) as client:
         linked = [str(item["spec"]["targetClusterName"]) for item in _links(client, cluster)]
-    if linked:
-        listed = "\n".join(f"  * {name}" for name in linked)
-        fail(
-            f"Please unlink the following clusters before uninstalling multicluster:\n{listed}",
-            f"Run `linkerd multicluster unlink --cluster-name {linked[0]} | kubectl delete -f -`.",
-        )
-    shared = {"CustomResourceDefinition"}
-    """The control plane watches these kinds as well."""
-    objects = [
-        _named(item["apiVersion"], item["kind"], item["metadata"]["name"], item["metadata"].get("namespace", ""))
-        for item in manifests(MulticlusterValues(trust_domain="cluster.local"))
-        if item["kind"] not in shared
-    ]
+        if linked:
+            listed = "\n".join(f"  * {name}" for name in linked)
+            fail(
+                f"Please unlink the following clusters before uninstalling multicluster:\n{listed}",
+                f"Run `linkerd multicluster unlink --cluster-name {linked[0]} | kubectl delete -f -`.",
+            )
+        objects = [item for item in _extension() if _there(client, item)]
     click.echo(render(reversed(objects), output), nl=False)
+
+
+def _extension() -> list[Object]:
+    """Everything that `install` can make but the definitions, which the control plane watches as well."""
+    return [
+        _named(item["apiVersion"], item["kind"], item["metadata"]["name"], item["metadata"].get("namespace", ""))
+        for item in manifests(MulticlusterValues(gateway_replicas=3, controller_replicas=2))
+        if item["kind"] != "CustomResourceDefinition"
+    ]
+
+
+def _there(client: "SyncClient", item: Object) -> bool:
+    kind = client.discover(item["apiVersion"], item["kind"])
+    return _exists(client, kind, item["metadata"]["name"], item["metadata"].get("namespace", ""))

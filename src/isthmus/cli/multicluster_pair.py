@@ -14,7 +14,7 @@ from isthmus.cli.connection import connected
 from isthmus.cli.multicluster_objects import Choice, Target, objects
 from isthmus.cli.multicluster_target import INSTALL, Place, inspect, token
 from isthmus.cli.options import Cluster, fail
-from isthmus.install import multicluster as extension
+from isthmus.install.remote_access import remote_access
 from isthmus.install.render import render
 from isthmus.kube import errors
 from isthmus.kube.kinds import Kind, Object, plain
@@ -134,9 +134,7 @@ def _with_account(end: End, by: End) -> End:
 # --- what is applied ----------------------------------------------------------------------------------------------
 def _account(target: End, source: End) -> list[Object]:
     """What the linking cluster may do in the other: register its own trust domain and no other."""
-    return extension.remote_access(
-        target.target.account, namespace=target.target.namespace, registers=source.target.trust_domain
-    )
+    return remote_access(target.target.account, namespace=target.target.namespace, registers=source.target.trust_domain)
 
 
 def _link(source: End, target: End, choice: Choice, *, life: int) -> Made:

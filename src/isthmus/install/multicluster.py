@@ -1,108 +1,75 @@
 """What `linkerd multicluster install` prints: the gateway, the Link controller, and an account for linking clusters."""
 
-from dataclasses import dataclass
+import json
 from typing import Any, Final
 
 from isthmus import names
 from isthmus.install import crds, rbac
-from isthmus.install.template import prune
-from isthmus.install.workloads import Component, Manifest, deployment
+from isthmus.install.extension import EXTENSION, account, metadata, namespace
+from isthmus.install.multicluster_values import MulticlusterValues
+from isthmus.install.remote_access import remote_access
+from isthmus.install.template import Lookup, When, prune, when, when_more_than_one
+from isthmus.install.workloads import Component, Manifest, Placement, deployment, merged
+from isthmus.install.workloads import disruption_budget as budget
 
 GATEWAY_SELECTOR: Final = {"component": names.GATEWAY}
 """A Deployment's selector never changes, so this is exactly the one that published gateway manifests carry."""
 CONTROLLER_COMPONENT: Final = "multicluster-controller"
-PAUSE_IMAGE: Final = "registry.k8s.io/pause:3.10"
-EXTENSION: Final = {names.EXTENSION_LABEL: "multicluster"}
 API_PORTS: Final = "443,6443"
 """API servers are reached without the proxy: a Link must heal even where the data plane is broken."""
 
 MOST_REGISTRATIONS: Final = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MulticlusterValues:
-    """What `linkerd multicluster install` was asked for."""
-
-    trust_domain: str
-    cluster_domain: str = "cluster.local"
-    linkerd_namespace: str = names.CONTROL_PLANE_NAMESPACE
-    namespace: str = names.MULTICLUSTER_NAMESPACE
-    registry: str = names.DEFAULT_REGISTRY
-    version: str = names.VERSION
-    image_pull_policy: str = "IfNotPresent"
-    log_level: str = "info"
-    gateway: bool = True
-    gateway_replicas: int = 1
-    gateway_port: int = names.GATEWAY_PORT
-    gateway_probe_seconds: int = 3
-    gateway_probe_port: int = names.GATEWAY_PROBE_PORT
-    gateway_service_type: str = "LoadBalancer"
-    enable_headless_services: bool = True
-    enable_namespace_creation: bool = False
-    local_excluded_labels: str = ""
-    local_excluded_annotations: str = ""
-    remote_access: bool = True
-    remote_access_account: str = names.REMOTE_ACCESS_ACCOUNT
-
-    @property
-    def gateway_identity(self) -> str:
-        account = f"{names.GATEWAY}.{self.namespace}.serviceaccount.identity"
-        return f"{account}.{self.linkerd_namespace}.{self.trust_domain}"
-
-
 def manifests(values: MulticlusterValues) -> list[Manifest]:
     """Every object, in the order in which it can be applied."""
-    made: list[Manifest] = prune(
-        [
-            namespace(values.namespace),
-            *crds.multicluster(),
-            registrations_quota(values),
-            *controller(values),
-            *(gateway(values) if values.gateway else ()),
-            *(remote_access(values.remote_access_account, namespace=values.namespace) if values.remote_access else ()),
-        ]
-    )
+    made: list[Manifest] = prune(objects(values))
     return made
 
 
-def metadata(name: str, namespace: str = "", **extra: dict[str, str]) -> dict[str, Any]:
-    labels = EXTENSION | extra.pop("labels", {})
-    where = {"namespace": namespace} if namespace else {}
-    return {"name": name, **where, "labels": labels, **extra}
+def objects(values: MulticlusterValues) -> list[Manifest | When]:
+    """The same as it depends on values: what is conditional is marked as such where the values are lookups."""
+    access = remote_access(values.remote_access_account, namespace=values.namespace)
+    return [
+        namespace(values.namespace),
+        *crds.multicluster(),
+        registrations_quota(values),
+        *controller(values),
+        *(_with_gateway(values, item) for item in gateway(values)),
+        *(when(values.remote_access, item) for item in access),
+    ]
 
 
-def namespace(name: str) -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": metadata(name, labels={"pod-security.kubernetes.io/enforce": "privileged"}),
-    }
-
-
-def account(name: str, *, namespace: str) -> Manifest:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(name, namespace)}
+def _with_gateway(values: MulticlusterValues, item: Any) -> Any:
+    if isinstance(item, When) and isinstance(values.gateway, Lookup):
+        return When([f"and {values.gateway.expression} ({each})" for each in item.conditions], item.content)
+    return when(values.gateway, item)
 
 
 # --- gateway ------------------------------------------------------------------------------------------------------
-def gateway(values: MulticlusterValues) -> list[Manifest]:
+def gateway(values: MulticlusterValues) -> list[Manifest | When]:
     """A pod that is nothing but its proxy, and the Service through which linked clusters reach it."""
-    made = [
+    return [
         account(names.GATEWAY, namespace=values.namespace),
         gateway_deployment(values),
         gateway_service(values),
+        when_more_than_one(values.gateway_replicas, disruption_budget(values)),
     ]
-    return [*made, disruption_budget(values)] if values.gateway_replicas > 1 else made
 
 
 def gateway_deployment(values: MulticlusterValues) -> Manifest:
     labels = {"app": names.GATEWAY, **GATEWAY_SELECTOR}
     pod: dict[str, Any] = {
         "serviceAccountName": names.GATEWAY,
-        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "nodeSelector": when(values.gateway_node_selector, values.gateway_node_selector),
+        "tolerations": when(values.gateway_tolerations, values.gateway_tolerations),
+        "imagePullSecrets": when(values.image_pull_secrets, values.image_pull_secrets),
+        "affinity": when_more_than_one(values.gateway_replicas, spread_over_nodes()),
         "containers": [
             {
                 "name": "pause",
-                "image": PAUSE_IMAGE,
+                "image": f"{values.registry}/{names.PAUSE_IMAGE}:{values.version}",
+                "imagePullPolicy": values.image_pull_policy,
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "capabilities": {"drop": ["ALL"]},
@@ -113,8 +80,6 @@ def gateway_deployment(values: MulticlusterValues) -> Manifest:
             }
         ],
     }
-    if values.gateway_replicas > 1:
-        pod["affinity"] = spread_over_nodes()
     annotations = {names.INJECT_ANNOTATION: "enabled", names.ENABLE_GATEWAY_ANNOTATION: "true"}
     return {
         "apiVersion": "apps/v1",
@@ -155,17 +120,35 @@ def gateway_service(values: MulticlusterValues) -> Manifest:
         "mirror.linkerd.io/probe-path": "/ready",
         "mirror.linkerd.io/multicluster-gateway": "true",
     }
-    port = {"name": "mc-gateway", "port": values.gateway_port, "protocol": "TCP", "targetPort": names.INBOUND_PORT}
+    port = {
+        "name": "mc-gateway",
+        "port": values.gateway_port,
+        "protocol": "TCP",
+        "targetPort": names.INBOUND_PORT,
+        "nodePort": when(values.gateway_node_port, values.gateway_node_port),
+    }
+    balancer = values.gateway_load_balancer_sources
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(names.GATEWAY, values.namespace, annotations=annotations),
-        "spec": {"type": values.gateway_service_type, "selector": GATEWAY_SELECTOR, "ports": [port]},
+        "metadata": {
+            **metadata(names.GATEWAY, values.namespace),
+            "annotations": merged(annotations, values.gateway_service_annotations),
+        },
+        "spec": {
+            "type": values.gateway_service_type,
+            "selector": GATEWAY_SELECTOR,
+            "ports": [port],
+            "externalTrafficPolicy": when(values.gateway_traffic_policy, values.gateway_traffic_policy),
+            "loadBalancerIP": when(values.gateway_load_balancer_address, values.gateway_load_balancer_address),
+            "loadBalancerClass": when(values.gateway_load_balancer_class, values.gateway_load_balancer_class),
+            "loadBalancerSourceRanges": when(balancer, balancer),
+        },
     }
 
 
 # --- Link controller ----------------------------------------------------------------------------------------------
-def controller(values: MulticlusterValues) -> list[Manifest]:
+def controller(values: MulticlusterValues) -> list[Manifest | When]:
     """One controller for every Link; it runs before the first Link exists."""
     component = Component(
         name=names.MULTICLUSTER_CONTROLLER,
@@ -176,11 +159,16 @@ def controller(values: MulticlusterValues) -> list[Manifest]:
             f"--linkerd-namespace={values.linkerd_namespace}",
             f"--cluster-domain={values.cluster_domain}",
             f"--log-level={values.log_level}",
-            *mirroring(values),
+            f"--enable-headless-services={written(values.enable_headless_services)}",
+            f"--enable-namespace-creation={written(values.enable_namespace_creation)}",
+            f"--local-excluded-labels={values.local_excluded_labels}",
+            f"--local-excluded-annotations={values.local_excluded_annotations}",
         ),
         image=f"{values.registry}/{names.CONTROLLER_IMAGE}:{values.version}",
         image_pull_policy=values.image_pull_policy,
-        replicas=1,
+        replicas=values.controller_replicas,
+        resources=values.controller_resources,
+        placement=Placement(image_pull_secrets=values.image_pull_secrets),
         ports={},
         annotations={
             names.INJECT_ANNOTATION: "enabled",
@@ -192,18 +180,12 @@ def controller(values: MulticlusterValues) -> list[Manifest]:
         account(names.MULTICLUSTER_CONTROLLER, namespace=values.namespace),
         *controller_roles(values),
         made,
+        when_more_than_one(values.controller_replicas, budget(component, namespace=values.namespace)),
     ]
 
 
-def mirroring(values: MulticlusterValues) -> list[str]:
-    """The arguments that decide how services are mirrored, as far as they are not the default."""
-    flags = {
-        "--enable-headless-services=false": not values.enable_headless_services,
-        "--enable-namespace-creation=true": values.enable_namespace_creation,
-        f"--local-excluded-labels={values.local_excluded_labels}": bool(values.local_excluded_labels),
-        f"--local-excluded-annotations={values.local_excluded_annotations}": bool(values.local_excluded_annotations),
-    }
-    return [flag for flag, wanted in flags.items() if wanted]
+def written(value: bool) -> str:
+    return value if isinstance(value, Lookup) else json.dumps(value)
 
 
 def controller_roles(values: MulticlusterValues) -> list[Manifest]:
@@ -218,9 +200,7 @@ def controller_roles(values: MulticlusterValues) -> list[Manifest]:
             rules=[
                 rbac.rule([""], ["services"], [*rbac.FOLLOW, *change]),
                 rbac.rule(["discovery.k8s.io"], ["endpointslices"], [*rbac.FOLLOW, *change]),
-                rbac.rule(
-                    [""], ["namespaces"], [*rbac.FOLLOW, *(["create"] if values.enable_namespace_creation else [])]
-                ),
+                rbac.rule([""], ["namespaces"], [*rbac.FOLLOW, when(values.enable_namespace_creation, "create")]),
                 rbac.rule([""], ["events"], ["create", "patch"]),
             ],
         ),
@@ -279,53 +259,3 @@ def registrations_quota(values: MulticlusterValues) -> Manifest:
         "metadata": metadata("federatedtrustdomains", values.namespace),
         "spec": {"hard": {counted: str(MOST_REGISTRATIONS)}},
     }
-
-
-# --- access for linking clusters ----------------------------------------------------------------------------------
-def remote_access(name: str, *, namespace: str, registers: str = "") -> list[Manifest]:
-    """The account whose token goes into a Link's credentials: it reads what is exported and registers trust.
-
-    Linkerd keeps a token that never expires beside it; here `link` asks for one that does, and nothing keeps it.
-    `registers` is the one trust domain that the account may change and withdraw; "" leaves it open.
-    """
-    roles = remote_access_roles(name, namespace=namespace, registers=registers)
-    return [account(name, namespace=namespace), *roles]
-
-
-def remote_access_roles(name: str, *, namespace: str, registers: str = "") -> list[Manifest]:
-    linkerd = names.CONTROL_PLANE_NAMESPACE
-    role, binding = rbac.role(
-        name,
-        name,
-        namespace=linkerd,
-        rules=[rbac.rule([""], ["configmaps"], rbac.FOLLOW, only=[names.TRUST_ROOTS_CONFIG_MAP])],
-    )
-    subjects = [{"kind": "ServiceAccount", "namespace": namespace, "name": name}]
-    return [
-        *rbac.cluster_role(
-            name,
-            name,
-            namespace=namespace,
-            rules=[
-                rbac.rule([""], ["services"], rbac.FOLLOW),
-                rbac.rule([""], ["pods"], ["get", "list"]),
-                rbac.rule(["discovery.k8s.io"], ["endpointslices"], rbac.FOLLOW),
-            ],
-        ),
-        *rbac.role(
-            f"{name}-trust",
-            name,
-            namespace=namespace,
-            rules=[*registration_rules(registers), rbac.rule([""], ["serviceaccounts/token"], ["create"], only=[name])],
-        ),
-        role,
-        {**binding, "subjects": subjects},
-    ]
-
-
-def registration_rules(trust_domain: str) -> list[rbac.Rule]:
-    """To create cannot be narrowed by name; whoever claims a domain that is taken gets nothing by it."""
-    kind = ([names.FEDERATION_GROUP], ["federatedtrustdomains"])
-    if not trust_domain:
-        return [rbac.rule(*kind, ["get", "create", "patch", "delete"])]
-    return [rbac.rule(*kind, ["create"]), rbac.rule(*kind, ["get", "patch", "delete"], only=[trust_domain])]

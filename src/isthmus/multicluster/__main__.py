@@ -41,7 +41,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--local-excluded-annotations", default="", help="the same for annotations")
     parser.add_argument("--admin", default=f"0.0.0.0:{names.CONTROLLER_ADMIN_PORT}", metavar="HOST:PORT")
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warn", "warning", "error"])
     parser.add_argument("--kubeconfig", help="for running outside of the cluster")
     parser.add_argument("--context")
     return parser.parse_args(argv)
