@@ -69,6 +69,14 @@ def test_a_name_resolves_to_the_address_of_its_pods_mirror_on_the_ports_of_the_s
     assert [end.conditions.ready for end in held.slices[FIRST].endpoints or ()] == [False]
 
 
+def test_a_pods_name_that_was_a_headless_mirror_waits_until_that_is_replaced() -> None:
+    former = plan(Export(service("db-0", headless=True), True, "gateway", {"x": True})).services
+    made = plan(export({"db-0": True}), local=dict(former))
+    assert made.slices[ROOT].endpoints == ()
+    deleted = [action.key for action in diff(made, "east", services=former, slices={}) if isinstance(action, Delete)]
+    assert FIRST in deleted
+
+
 def test_without_hostnames_or_when_told_so_the_mirror_is_a_plain_one() -> None:
     for made in (plan(export({})), plan(export(None)), plan(export({"db-0": True}), with_headless=False)):
         assert not made.services[ROOT].headless

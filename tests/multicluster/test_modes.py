@@ -6,7 +6,7 @@ from isthmus import names
 from isthmus.multicluster.objects import LINKS
 from isthmus.multicluster.settings import Settings
 
-from .clusters import NAMESPACE, NAMESPACES, SERVICES, Cluster, Gateway
+from .clusters import NAMESPACE, NAMESPACES, SERVICES, SLICES, Cluster, Gateway
 from .values import link_object
 
 UP = [("203.0.113.10", True)]
@@ -99,7 +99,7 @@ async def test_a_federated_service_is_the_union_of_all_clusters_and_goes_with_it
         assert west.members("web-federated") == ("", "web@north")
         await north.client.delete(SERVICES, "web", "default")
         await west.until(lambda: "web-federated" not in west.names())
-        await west.until(lambda: west.link_status("linkerd-north")["federatedServices"] == [])
+        await west.until(lambda: west.link_status("linkerd-north").get("federatedServices") == [])
 
 
 async def test_members_of_this_cluster_are_federated_without_any_link(west: Cluster) -> None:
@@ -295,3 +295,77 @@ async def test_labels_of_the_other_cluster_cannot_lead_clients_elsewhere(
         found = west.service("web-east")
         assert found[names.CLUSTER_NAME_LABEL] == "east"
         assert {names.REMOTE_DISCOVERY, names.REMOTE_SERVICE_LABEL, names.LOCAL_DISCOVERY_ANNOTATION}.isdisjoint(found)
+
+
+# --- the life of a Link with all of it ----------------------------------------------------------------------------
+async def everything(cluster: Cluster) -> None:
+    """One service in each mode."""
+    await cluster.export()
+    await cluster.serve("flat", labels=FLAT)
+    await cluster.serve("web", labels=MEMBER)
+    await cluster.serve("db", headless=True, labels={names.EXPORTED: "true"})
+    await cluster.run_pods("db", db_0=True)
+
+
+MADE = {"backend-east", "flat-east", "web-federated", "db-east", "db-0-east", "probe-east"}
+
+
+async def test_deleting_a_link_removes_what_it_made_in_every_mode(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    await everything(east)
+    before = set(west.names())
+    async with west.controller(gateway.url):
+        await west.link(east)
+        await west.until(lambda: set(west.names()) - before == MADE)
+        await west.unlink()
+        await west.until(lambda: west.get("Link", "linkerd-east", NAMESPACE) is None)
+        left = {item["metadata"]["name"] for item in await west.client.list(SERVICES)}
+        assert left == before
+        assert not [item for item in await west.client.list(SLICES) if "kubernetes" not in item["metadata"]["name"]]
+
+
+async def test_what_was_deleted_while_the_controller_was_away_is_removed_when_it_is_back(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    await everything(east)
+    before = set(west.names())
+    async with west.controller(gateway.url):
+        await west.link(east)
+        await west.until(lambda: set(west.names()) - before == MADE)
+    for name in ("backend", "flat", "web", "db"):
+        await east.client.delete(SERVICES, name, "default")
+    async with west.controller(gateway.url):
+        await west.until(lambda: set(west.names()) - before == {"probe-east"})
+
+
+async def test_a_changed_gateway_is_followed_in_everything_that_leads_to_it(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    await everything(east)
+    async with west.controller(gateway.url):
+        await west.link(east)
+        await west.until(lambda: west.addresses("db-0-east") == UP)
+        moved = {"gatewayAddress": "203.0.113.77", "gatewayPort": "30443", "gatewayIdentity": "somebody.else"}
+        probe = {"probeSpec": {"port": "4999"}}
+        await west.client.patch(LINKS, "linkerd-east", {"spec": moved | probe}, NAMESPACE)
+        for mirror, namespace in (("backend-east", "default"), ("db-0-east", "default"), ("probe-east", NAMESPACE)):
+            await west.until(lambda m=mirror, n=namespace: west.addresses(m, n) == [("203.0.113.77", True)])
+            found = west.get("EndpointSlice", mirror, namespace) or {}
+            assert [port["port"] for port in found["ports"]] == [30443]
+            annotations = found["metadata"]["annotations"]
+            assert annotations["mirror.linkerd.io/remote-gateway-identity"] == "somebody.else"
+        await west.until(
+            lambda: (west.get("Service", "probe-east", NAMESPACE) or {})["spec"]["ports"][0]["port"] == 4999
+        )
+
+
+async def test_mirrors_end_as_the_gateway_does_however_often_it_comes_and_goes(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    await everything(east)
+    async with west.controller(gateway.url):
+        await west.link(east)
+        for status, wanted in ((503, DOWN), (200, UP)) * 4:
+            gateway.status = status
+            await west.until(lambda w=wanted: west.addresses("backend-east") == w and west.addresses("db-0-east") == w)

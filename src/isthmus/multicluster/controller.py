@@ -10,6 +10,7 @@ from isthmus import names
 from isthmus.kube import errors
 from isthmus.kube.client import Client
 from isthmus.kube.events import Recorder
+from isthmus.kube.kinds import Object
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
 from isthmus.multicluster import cleanup, conditions, decisions, links
@@ -75,7 +76,7 @@ class Controller:
         self._workers: dict[Key, Worker] = {}
         self._running: dict[Key, _Running] = {}
         self.local.links.on_change(self._links_changed.set)
-        self.local.links.on_change(self._federation.wake)
+        self.local.links.on_change(self._link_changed)
         self.local.on_mirror_change(self._local_change)
         self.local.on_roots_change(self._roots_change)
 
@@ -182,6 +183,11 @@ class Controller:
             for link in current
             if not link.deleting and links.older_link(link, current) is None
         ]
+
+    def _link_changed(self, old: Object | None, new: Object | None) -> None:
+        """A Link whose status was written is the same."""
+        if old is None or new is None or links.parse(old) != links.parse(new):
+            self._federation.wake()
 
     def _tell_federated(self, link: Key, outcomes: tuple[Outcome, ...]) -> None:
         if worker := self._workers.get(link):

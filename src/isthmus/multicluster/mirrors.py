@@ -84,7 +84,8 @@ def _headless(
             continue
         services[pod.key] = pod
         slices |= mirror_slices(link, pod, gateway, ready)
-        addresses[hostname] = local[pod.key].spec.cluster_ip if pod.key in local else ""
+        existing = local.get(pod.key)
+        addresses[hostname] = existing.spec.cluster_ip if existing and not existing.headless else ""
     slices |= headless.root_slices(link, root, hosts, addresses)
     if refused:
         told = f"No mirror for {len(refused)} of its {len(hosts)} pods: the name {refused[0]} is taken or too long."
