@@ -231,12 +231,17 @@ def test_an_unknown_word_for_inject_refuses_the_pod():
 
 
 def test_known_annotations_without_effect_are_warned_about():
-    decision = decided(annotated(access_log="apache"), close_wait_timeout="30s", admission_webhooks="enabled")
+    decision = decided(annotated(proxy_await="enabled"), close_wait_timeout="30s", admission_webhooks="enabled")
     assert isinstance(decision, Inject)
     assert decision.warnings == (
-        "the annotation config.linkerd.io/access-log has no effect: this version does not support it",
         "the annotation config.linkerd.io/close-wait-timeout has no effect: this version does not support it",
+        "the annotation config.linkerd.io/proxy-await has no effect: this version does not support it",
     )
+
+
+def test_a_namespace_can_ask_for_access_logs_of_all_its_pods():
+    assert patched(POD, access_log="json")["metadata"]["annotations"]["config.linkerd.io/access-log"] == "json"
+    assert isinstance(decided(annotated(access_log="xml")), Refuse)
 
 
 @pytest.mark.parametrize(

@@ -131,11 +131,11 @@ async def test_a_pod_with_an_unreadable_annotation_is_refused_in_words(namespace
 
 
 async def test_annotations_without_effect_are_shown_to_whoever_applied_the_pod(namespaces, tmp_path):
-    pod = POD | {"metadata": {"annotations": {"config.linkerd.io/access-log": "apache"}}}
+    pod = POD | {"metadata": {"annotations": {"config.linkerd.io/proxy-await": "enabled"}}}
     async with running(namespaces, tmp_path) as service:
         response = await service.review(pod)
     assert response["allowed"]
-    assert "access-log" in response["warnings"][0]
+    assert "proxy-await" in response["warnings"][0]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'{"request": 5}', b"\xff\xfe"])

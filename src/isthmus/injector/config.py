@@ -56,6 +56,11 @@ def _switch(text: str) -> None:
         raise ValueError('it must be "true" or "false"')
 
 
+def _log_format(text: str) -> None:
+    if text not in ("apache", "json", "none"):
+        raise ValueError('it must be "apache", "json" or "none"')
+
+
 def _like(pattern: re.Pattern[str], meaning: str) -> Callable[[str], None]:
     def check(text: str) -> None:
         if not pattern.fullmatch(text):
@@ -69,6 +74,7 @@ CHECKS: Final[Mapping[str, Callable[[str], None]]] = {
     names.SKIP_OUTBOUND_PORTS_ANNOTATION: _ports,
     names.OPAQUE_PORTS_ANNOTATION: _ports,
     names.ENABLE_GATEWAY_ANNOTATION: _switch,
+    names.ACCESS_LOG_ANNOTATION: _log_format,
     PROXY_LOG_LEVEL: _like(_LOG_LEVEL, "a log level such as info, or warn,linkerd=debug"),
     PROXY_IMAGE: _like(_IMAGE, "the name of an image"),
     PROXY_VERSION: _like(_TAG, "an image tag"),

@@ -14,6 +14,7 @@ INHERITED: Final = (
     names.OPAQUE_PORTS_ANNOTATION,
     names.SKIP_INBOUND_PORTS_ANNOTATION,
     names.ENABLE_GATEWAY_ANNOTATION,
+    names.ACCESS_LOG_ANNOTATION,
 )
 """What others read from the pod: written there also when the namespace said it."""
 
