@@ -6,7 +6,8 @@ from dataclasses import fields
 from typing import Any, Final
 
 from isthmus import names
-from isthmus.install import controlplane, schema
+from isthmus.install import controlplane, multicluster, multicluster_values, schema
+from isthmus.install.multicluster_values import MulticlusterValues
 from isthmus.install.render import yaml_text
 from isthmus.install.schema import Tree
 from isthmus.install.template import CLOSING, Lookup, When, emit
@@ -37,6 +38,25 @@ def control_plane() -> Files:
         "values-ha.yaml": "# What `linkerd install --ha` sets.\n" + yaml_text(HIGH_AVAILABILITY),
         "templates/control-plane.yaml": templates(controlplane.objects(values)),
     }
+
+
+def multicluster_extension() -> Files:
+    """The chart of what `linkerd multicluster install` prints."""
+    defaults = schema.tree(MulticlusterValues) | {INSTALL_NAMESPACE: False}
+    return {
+        "Chart.yaml": _metadata(MULTICLUSTER, "The multi-cluster extension of the Isthmus service mesh"),
+        "values.yaml": "# identityTrustDomain: the control plane's; `linkerd multicluster install` reads it there.\n"
+        + NAMESPACE_NOTE
+        + yaml_text(defaults),
+        "values-ha.yaml": "# What `linkerd multicluster install --ha` sets.\n"
+        + yaml_text(multicluster_values.HIGH_AVAILABILITY),
+        "templates/multicluster.yaml": templates(multicluster.objects(schema.lookups(MulticlusterValues))),
+    }
+
+
+def charts() -> dict[str, Files]:
+    """Every chart by its name."""
+    return {CONTROL_PLANE: control_plane(), MULTICLUSTER: multicluster_extension()}
 
 
 def given_values(values: InstallValues) -> Tree:

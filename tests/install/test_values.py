@@ -1,0 +1,107 @@
+"""Values by Linkerd's names: what can be set can be set in every way, and what cannot is said."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isthmus.install import assignments, schema, values
+from isthmus.install.schema import ValuesError
+from isthmus.install.values import InstallValues
+
+DEFAULTS = schema.tree(InstallValues)
+LEAVES = list(schema.leaves(InstallValues))
+
+
+def merged(text: str) -> schema.Tree:
+    return schema.merge(InstallValues, DEFAULTS, assignments.parse(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.b=c", {"a": {"b": "c"}}),
+        ("a=1,b=true,c=null,d=", {"a": 1, "b": True, "c": None, "d": ""}),
+        ("a=4567\\,4568", {"a": "4567,4568"}),
+        ("nodeSelector.kubernetes\\.io/os=linux", {"nodeSelector": {"kubernetes.io/os": "linux"}}),
+        ("a={x,y},b=01", {"a": ["x", "y"], "b": "01"}),
+        ("a=b=c", {"a": "b=c"}),
+    ],
+)
+def test_assignments_are_read_as_helm_reads_them(text: str, expected: schema.Tree) -> None:
+    assert assignments.parse(text) == expected
+
+
+def test_text_stays_text_after_set_string() -> None:
+    assert assignments.parse("a=1,b=true", typed=False) == {"a": "1", "b": "true"}
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a=1,,b=2", "a=1,a.b=2"])
+def test_an_assignment_that_assigns_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValuesError):
+        assignments.parse(text)
+
+
+@settings(max_examples=40)
+@given(st.text(max_size=30))
+def test_whatever_is_written_is_a_tree_or_refused_in_words(text: str) -> None:
+    try:
+        made = merged(text)
+    except ValuesError:
+        return
+    assert made.keys() == DEFAULTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("proxy.loglevel=info", 'There is no value "proxy.loglevel"; the nearest is "proxy.logLevel".'),
+        ("controlerReplicas=3", 'the nearest is "controllerReplicas"'),
+        ("controllerReplicas=many", "controllerReplicas must be a whole number, not 'many'"),
+        ("controllerReplicas=0", "controllerReplicas is 0: it must be 1 or more"),
+        ("enablePodAntiAffinity=yes", "enablePodAntiAffinity must be true or false"),
+        ("proxy=info", "proxy is a group of values: set proxy.logLevel"),
+        ("proxy.logLevel.level=info", "proxy.logLevel must be text"),
+        ("imagePullPolicy=always", "it must be one of Always, IfNotPresent, Never"),
+        ("clusterNetworks=10.0.0.0/33", "clusterNetworks"),
+        ("proxyInit.ignoreInboundPorts=http", "neither a port nor a range"),
+        ("proxy.resources.memory.limit=250 MB", "it must be a quantity such as 100m or 20Mi"),
+        ("registry=x/", "it must be a registry and a path in it"),
+        ("registry=x\ny", "it must be a registry"),
+    ],
+)
+def test_what_cannot_be_set_is_refused_by_name(text: str, sentence: str) -> None:
+    with pytest.raises(ValuesError) as refused:
+        merged(text)
+    assert sentence in str(refused.value)
+
+
+def test_a_map_is_added_to_and_null_takes_an_entry_or_a_value_back() -> None:
+    made = merged("nodeSelector.disk=fast,nodeSelector.kubernetes\\.io/os=null")
+    assert made["nodeSelector"] == {"disk": "fast"}
+    assert schema.merge(InstallValues, made, {"nodeSelector": None}) == DEFAULTS
+
+
+def test_the_defaults_and_those_of_high_availability_are_values_that_may_be_set() -> None:
+    assert schema.merge(InstallValues, DEFAULTS, DEFAULTS) == DEFAULTS
+    made = schema.merge(InstallValues, DEFAULTS, values.HIGH_AVAILABILITY)
+    assert made["controllerReplicas"] == 3
+    assert made["proxy"]["resources"]["cpu"] == {"request": "100m", "limit": ""}
+
+
+def test_no_merge_changes_what_it_was_given() -> None:
+    before = schema.tree(InstallValues)
+    merged("proxy.logLevel=debug,nodeSelector.a=b")
+    assert before == DEFAULTS
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.name)
+def test_every_value_reaches_the_installation_and_its_chart(leaf: schema.Leaf) -> None:
+    other = {bool: True, int: 7, str: "changed", dict: {"a": "b"}, list: [{"a": "b"}]}[type(leaf.default)]
+    tree = schema.tree(InstallValues)
+    holder = tree
+    for part in leaf.path[:-1]:
+        holder = holder[part]
+    holder[leaf.path[-1]] = other
+    made = schema.from_tree(InstallValues, tree, certificates=None)
+    assert schema.tree(made) == tree
+    assert f"{{{{ .Values.{leaf.name} }}}}" in str(schema.tree(schema.lookups(InstallValues, certificates=None)))
