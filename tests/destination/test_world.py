@@ -12,6 +12,7 @@ from isthmus.destination.wire import Served
 from isthmus.destination.world import Proxy, World
 from isthmus.mesh.state import Remote, RemoteKey
 from isthmus.mesh.workloads import workload
+from isthmus.resources.core import Service
 
 WEB = "outbound/10.96.0.5:80"
 API = "outbound/10.96.0.6:80"
@@ -102,6 +103,30 @@ def test_a_mirror_is_wanted_as_long_as_somebody_listens(world: World, remotes: R
     listener.proxy.unsubscribe(wire.CLUSTER, MIRROR)
     listener.proxy.unsubscribe(wire.ENDPOINTS, MIRROR)
     assert remotes.wanted == set()
+
+
+def test_the_members_of_a_federated_service_are_wanted_as_they_join_and_leave(world: World, remotes: Remotes) -> None:
+    def federated(members: str) -> Service:
+        annotations = {names.REMOTE_DISCOVERY: members, names.LOCAL_DISCOVERY_ANNOTATION: "web"}
+        labels = {names.MIRRORED_SERVICE_LABEL: "true"}
+        return make.service("web-federated", "10.96.0.12", 80, labels=labels, annotations=annotations)
+
+    one, two = federated("web@east"), federated("web@east,web@north")
+    make.put(world.state, one, make.link("north"))
+    listener = Listener(world).clusters("outbound/10.96.0.12:80")
+    assert remotes.wanted == {("east", "shop", "web")}
+    world.state.set_service(one, two)
+    world.flush()
+    assert remotes.wanted == {("east", "shop", "web"), ("north", "shop", "web")}
+    for member in tuple(remotes.wanted):
+        world.state.set_remote(member, Remote())
+    world.flush()
+    listener.heard()
+    grow(world)
+    assert listener.heard() == {"outbound/10.96.0.12:80"}, "the member here counts as well"
+    world.state.set_link(make.link("north"), None)
+    world.flush()
+    assert remotes.wanted == {("east", "shop", "web")}
 
 
 def test_what_was_held_back_for_a_standby_is_told_when_the_standby_turns_out_to_be_away(
