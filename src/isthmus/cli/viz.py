@@ -12,6 +12,7 @@ from isthmus.cli.options import Cluster, cluster_options, fail
 from isthmus.cli.tables import table
 from isthmus.cli.viz_check import check
 from isthmus.cli.viz_edges import edges
+from isthmus.cli.viz_routes import stat_inbound, stat_outbound
 from isthmus.cli.viz_stat import stat
 from isthmus.install.render import render
 from isthmus.install.viz import VizValues, manifests
@@ -52,6 +53,8 @@ def viz() -> None:
 viz.add_command(check)
 viz.add_command(edges)
 viz.add_command(stat)
+viz.add_command(stat_inbound)
+viz.add_command(stat_outbound)
 
 
 @viz.command(

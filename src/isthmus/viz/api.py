@@ -8,6 +8,7 @@ from isthmus.viz.kinds import Resource
 
 PORT: Final = 8085
 STAT_PATH: Final = "/api/v1/stat"
+ROUTES_PATH: Final = "/api/v1/routes"
 EDGES_PATH: Final = "/api/v1/edges"
 STATUS_PATH: Final = "/api/v1/status"
 TARGETS_PATH: Final = "/api/v1/targets/"
@@ -81,14 +82,41 @@ class StatRow(msgspec.Struct, frozen=True, kw_only=True):
     apex: str = ""
     leaf: str = ""
     weight: str = ""
-    server: str = ""
-    route: str = ""
 
 
 class StatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """`window`: the seconds that the rates are over, fewer than asked where less is known. `problems`: sentences."""
 
     rows: tuple[StatRow, ...]
+    window: float
+    problems: tuple[str, ...] = ()
+
+
+class RoutesQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What workloads are asked (`inbound`), or what they ask."""
+
+    resources: tuple[Resource, ...]
+    inbound: bool
+    namespace: str = "default"
+    all_namespaces: bool = False
+    window: float = 60.0
+
+
+class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`server` says the port that was asked; `service` and `backend` what was asked and what answered."""
+
+    namespace: str
+    kind: str
+    name: str
+    route: str
+    numbers: Numbers
+    server: str = ""
+    service: str = ""
+    backend: str = ""
+
+
+class RoutesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    rows: tuple[RouteRow, ...]
     window: float
     problems: tuple[str, ...] = ()
 

@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from isthmus.viz import api, edges, stat
+from isthmus.viz import api, edges, routes, stat
 from isthmus.viz.stat import View
 
-Q = TypeVar("Q", api.StatQuestion, api.EdgesQuestion)
+Q = TypeVar("Q", api.StatQuestion, api.RoutesQuestion, api.EdgesQuestion)
 LONGEST_LINE: Final = 16384
 """Of a request, and so of a question."""
 
@@ -38,6 +38,7 @@ class Server:
         """Serve while the context is open; yields the port, which matters when 0 was asked for."""
         app = web.Application(handler_args={"max_line_size": LONGEST_LINE})
         app.router.add_get(api.STAT_PATH, self._stat)
+        app.router.add_get(api.ROUTES_PATH, self._routes)
         app.router.add_get(api.EDGES_PATH, self._edges)
         app.router.add_get(api.STATUS_PATH, self._tell_status)
         app.router.add_get(f"{api.TARGETS_PATH}{{job}}", self._tell_targets)
@@ -52,6 +53,9 @@ class Server:
 
     async def _stat(self, request: web.Request) -> web.Response:
         return await self._answer(request, api.StatQuestion, stat.answer)
+
+    async def _routes(self, request: web.Request) -> web.Response:
+        return await self._answer(request, api.RoutesQuestion, routes.answer)
 
     async def _edges(self, request: web.Request) -> web.Response:
         return await self._answer(request, api.EdgesQuestion, edges.answer)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from isthmus.viz.api import Edge, Numbers, Party, StatRow
+from isthmus.viz.api import Edge, Numbers, Party, RouteRow, StatRow
 from isthmus.viz.kinds import WORKLOADS, known
 
 DASH: Final = "-"
@@ -143,6 +143,30 @@ def numbers_object(numbers: Numbers) -> dict[str, Any]:
         "tcp_read_bytes_rate": numbers.tcp_read_bytes_rate,
         "tcp_write_bytes_rate": numbers.tcp_write_bytes_rate,
     }
+
+
+# --- stat-inbound, stat-outbound ----------------------------------------------------------------------------------
+def routes(rows: Sequence[RouteRow], *, inbound: bool) -> str:
+    """TYPE is that of a route object, and there is none; nobody counts time-outs and retries."""
+    before = [Column("NAME", lambda row: row.name, left=True)]
+    if inbound:
+        before.append(Column("SERVER", lambda row: row.server, left=True))
+    else:
+        before.append(Column("SERVICE", lambda row: row.service, left=True))
+    before += [Column("ROUTE", lambda row: row.route, left=True), Column("TYPE", lambda _: DASH, left=True)]
+    if inbound:
+        return text([*before, *REQUESTS], rows)
+    unknown = [Column("TIMEOUTS", lambda _: DASH), Column("RETRIES", lambda _: DASH)]
+    return text([*before, Column("BACKEND", lambda row: row.backend, left=True), *REQUESTS, *unknown], rows)
+
+
+def routes_json(rows: Sequence[RouteRow], *, inbound: bool) -> list[dict[str, Any]]:
+    made = []
+    for row in rows:
+        where = {"server": row.server} if inbound else {"service": row.service, "backend": row.backend}
+        own = {"namespace": row.namespace, "kind": row.kind, "name": row.name, **where, "route": row.route}
+        made.append(own | {key: value for key, value in numbers_object(row.numbers).items() if "tcp" not in key})
+    return made
 
 
 # --- edges --------------------------------------------------------------------------------------------------------
