@@ -61,6 +61,7 @@ def gateway_deployment(values: MulticlusterValues) -> Manifest:
     labels = {"app": names.GATEWAY, **GATEWAY_SELECTOR}
     pod: dict[str, Any] = {
         "serviceAccountName": names.GATEWAY,
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "nodeSelector": when(values.gateway_node_selector, values.gateway_node_selector),
         "tolerations": when(values.gateway_tolerations, values.gateway_tolerations),
         "imagePullSecrets": when(values.image_pull_secrets, values.image_pull_secrets),
