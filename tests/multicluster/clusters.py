@@ -41,6 +41,7 @@ NAMESPACES = plain("v1", "Namespace", "namespaces", namespaced=False)
 ROLES = plain("rbac.authorization.k8s.io/v1", "Role", "roles")
 CLUSTER_ROLES = plain("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", namespaced=False)
 CONFIG_MAPS = plain("v1", "ConfigMap", "configmaps")
+CONTROLLER_ROLE = f"linkerd-{names.MULTICLUSTER_CONTROLLER}"
 WATCHED = (SERVICES, SLICES, SECRETS, LINKS, FEDERATED_TRUST_DOMAINS, EVENTS)
 KINDS: dict[tuple[str, str], Kind[Object]] = {}
 """How kinds are addressed, asked once for all tests."""
@@ -264,11 +265,17 @@ class Cluster:
 
     async def allow_namespace_creation(self) -> None:
         """What `multicluster install` grants where namespaces are to be made."""
-        values = MulticlusterValues(trust_domain=self.trust_domain, enable_namespace_creation=True)
-        role = f"linkerd-{names.MULTICLUSTER_CONTROLLER}"
-        for item in multicluster.manifests(values):
-            if (item["kind"], item["metadata"]["name"]) == ("ClusterRole", role):
-                await self.client.patch(CLUSTER_ROLES, role, {"rules": item["rules"]})
+        await self.grant(self.granted(enable_namespace_creation=True))
+
+    def granted(self, **values: Any) -> list[dict[str, Any]]:
+        """The rules of the controller's cluster role."""
+        for item in multicluster.manifests(MulticlusterValues(trust_domain=self.trust_domain, **values)):
+            if (item["kind"], item["metadata"]["name"]) == ("ClusterRole", CONTROLLER_ROLE):
+                return list(item["rules"])
+        raise AssertionError(f"{CONTROLLER_ROLE} is not among the manifests")
+
+    async def grant(self, rules: list[dict[str, Any]]) -> None:
+        await self.client.patch(CLUSTER_ROLES, CONTROLLER_ROLE, {"rules": rules})
 
     async def scale(self, name: str = "backend", namespace: str = "default", *, ready: bool) -> None:
         labels = {names.SERVICE_NAME_LABEL: name}

@@ -1,6 +1,7 @@
 """All the ways in which services of one cluster appear in another, against real API servers."""
 
 import pytest
+from tests.kube.waiting import until
 
 from isthmus import names
 from isthmus.multicluster.objects import LINKS
@@ -128,6 +129,23 @@ async def test_a_deleted_link_leaves_every_federated_service_before_it_is_gone(
         found = {item["metadata"]["name"]: item for item in await west.client.list(SERVICES, "default")}
         assert "shop-federated" not in found
         assert found["web-federated"]["metadata"]["annotations"][names.REMOTE_DISCOVERY] == "web@north"
+
+
+async def test_a_link_stays_until_it_has_left_every_federated_service(
+    east: Cluster, west: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    await east.serve("web", labels=MEMBER)
+    async with west.controller():
+        await west.link(east, **WITHOUT_GATEWAY)
+        await west.until(lambda: west.members("web-federated") == ("", "web@east"))
+        rules = west.granted()
+        await west.grant([rule | {"verbs": ["get", "list", "watch"]} for rule in rules])
+        await west.unlink()
+        await until(lambda: "Link linkerd-east: " in caplog.text)
+        assert west.get("Link", "linkerd-east", NAMESPACE)
+        await west.grant(rules)
+        await west.until(lambda: west.get("Link", "linkerd-east", NAMESPACE) is None)
+        assert not [item for item in await west.client.list(SERVICES) if "federated" in item["metadata"]["name"]]
 
 
 async def test_a_new_controller_keeps_members_of_a_cluster_that_is_away(
