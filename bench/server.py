@@ -28,6 +28,16 @@ def image(folder: Path, envoy: Path) -> dict[str, Any]:
     }
 
 
+def on_loopback(host: str, port: int) -> str:
+    """The same application's configuration without the lab, and without the big body."""
+    config = _bootstrap()
+    [listener] = config["static_resources"]["listeners"]
+    listener["address"]["socket_address"] = {"address": host, "port_value": port}
+    routes = listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    del routes[0]
+    return json.dumps(config)
+
+
 def _bootstrap() -> dict[str, Any]:
     manager = {
         "@type": _TYPE + "network.http_connection_manager.v3.HttpConnectionManager",

@@ -99,26 +99,33 @@ def test_bytes_are_of_what_all_endpoints_have_in_common() -> None:
     assert 'tcp_read_bytes_total{direction="outbound",peer="dst",dst_service="web"} 70' in lines
 
 
-def test_a_proxy_of_a_hundred_services_says_less_than_a_megabyte() -> None:
-    """With names as long as they are in practice, each in another cluster."""
+def test_a_proxy_of_a_hundred_services_says_less_than_a_megabyte_before_it_is_compressed() -> None:
+    """With names as long as they are in practice, all of this cluster."""
 
-    def service(number: int) -> tuple[str, str]:
+    def service(number: int) -> list[str]:
         name = f"some-service-{number:03}"
         identity = Identity("root-0123456789abcdef.cluster.local", "namespace", name)
-        endpoint = Endpoint(
-            Address("10.244.0.1", 8080), identity, gateway="cluster-east", pod=f"{name}-6d4cf56db6-xk2lp",
-            cluster="cluster-east", namespace="namespace", service=name, owner=f"deployment/{name}",
-        )  # fmt: skip
-        there = ServicePort("namespace", f"{name}-cluster-east", 8080)
-        cluster = OutboundCluster("outbound/1", there, ((endpoint,),), target_cluster="cluster-east")
-        counted, timed = (of_endpoint(cluster, endpoint, single=single) for single in (True, False))
-        return f"{of_cluster(cluster)},{counted},status_code=200", f"{of_cluster(cluster)},{timed}"
+        there = Endpoint(
+            Address("10.244.0.1", 8080), identity, pod=f"{name}-6d4cf56db6-xk2lp", owner=f"deployment/{name}"
+        )
+        cluster = OutboundCluster("outbound/1", ServicePort("namespace", name, 8080), ((there,),))
+        counted, timed = (of_endpoint(cluster, there, single=single) for single in (True, False))
+        where = f'envoy_cluster_name="outbound/{number}",envoy_endpoint_address="x",envoy_endpoint_hostname="{counted}"'
+        bounds = [*(str(digit * 10**power) for power in range(5) for digit in range(1, 6)), "+Inf"]
+        return [
+            f'envoy_l5d_outbound{{l="{of_cluster(cluster)},{counted},status_code=200"}} 7',
+            *(f'envoy_l5d_outbound_ms_bucket{{l="{of_cluster(cluster)},{timed}",le="{each}"}} 7' for each in bounds),
+            f"envoy_cluster_endpoint_cx_total{{{where}}} 1",
+            f"envoy_cluster_endpoint_cx_active{{{where}}} 1",
+        ]
 
-    bounds = [*(str(digit * 10**power) for power in range(5) for digit in range(1, 6)), "+Inf"]
-    services = [service(number) for number in range(100)]
-    lines = [f'envoy_l5d_outbound{{l="{counted}"}} 7' for counted, _ in services]
-    lines += [f'envoy_l5d_outbound_ms_bucket{{l="{timed}",le="{each}"}} 7' for _, timed in services for each in bounds]
-    assert sum(len(line) + 1 for line in scrape(lines)) < 2**20
+    requests = [line for number in range(100) for line in service(number)]
+    passed = [
+        f"cluster.outbound/{number}.upstream_cx_{way}x_bytes_total: 100000" for number in range(100) for way in "rt"
+    ]
+    lines = scrape(requests, passed)
+    assert len(lines) == 100 * (2 + 26 + 5)
+    assert sum(len(line) + 1 for line in lines) < 1_000_000
 
 
 anything = st.text(st.characters(codec="utf-8"), max_size=40)
