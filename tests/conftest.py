@@ -24,6 +24,7 @@ STARTS_PROGRAMS = (
     "multicluster/test_modes.py",
     "multicluster/test_renewal.py",
     "proxy/test_agent.py",
+    "viz/test_scrape.py",
 )
 """Folders and files whose tests run real kubectl, Envoy, openssl or API servers: `process`, not unit tests."""
 

@@ -22,6 +22,8 @@ def lines(body: bytes) -> Iterator[tuple[bytes, float]]:
         head, brace, tail = line.rpartition(b"}")
         if not brace:
             head, _, tail = line.partition(b" ")
+            if b"{" in head:
+                continue
         try:
             value = float(tail.split(None, 1)[0])
         except (ValueError, IndexError):

@@ -69,7 +69,7 @@ class Scraper:
         self._round = asyncio.Lock()
         self._finished = 0.0
         self.began = 0.0
-        """Since when numbers are kept; 0 before the first round is over."""
+        """Since when numbers are kept, the beginning of the first round; 0 before that is over."""
 
     @property
     def known(self) -> Iterable[Known]:
@@ -79,7 +79,6 @@ class Scraper:
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=AT_ONCE, force_close=True),
             timeout=aiohttp.ClientTimeout(total=SECONDS_PER_POD),
-            raise_for_status=True,
         ) as http:
             self._http = http
             while True:
@@ -107,7 +106,7 @@ class Scraper:
                 for target in targets:
                     group.create_task(self._read(target, limit))
             self._finished = self._clock()
-            self.began = self.began or self._finished
+            self.began = self.began or came
             self._forget({target.uid for target in targets})
 
     async def _read(self, target: Target, limit: asyncio.Semaphore) -> None:
@@ -134,6 +133,8 @@ class Scraper:
         size = 0
         try:
             async with self._http.get(f"http://{host}:{self._port}/metrics", allow_redirects=False) as answer:
+                if answer.status != 200:
+                    return None, f"it answered with {answer.status}"
                 async for chunk in answer.content.iter_chunked(65536):
                     size += len(chunk)
                     if size > MOST_BYTES:
@@ -141,8 +142,8 @@ class Scraper:
                     chunks.append(chunk)
         except TimeoutError:
             return None, f"no answer within {SECONDS_PER_POD:.0f} s"
-        except aiohttp.ClientResponseError as error:
-            return None, f"it answered with {error.status}"
+        except aiohttp.ClientResponseError:
+            return None, "its answer is not HTTP"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return None, str(error) or type(error).__name__
         return b"".join(chunks), ""
@@ -180,6 +181,7 @@ class Scraper:
 
 
 def _sentence(what: str, whom: list[tuple[Known, str]]) -> str:
+    whom = sorted(whom, key=lambda each: (each[0].target.namespace, each[0].target.name))
     told = ", ".join(f"{each.target.namespace}/{each.target.name} ({why})" for each, why in whom[:TOLD])
     rest = len(whom) - TOLD
     return f"{what}: {told}{f', and {rest} more' if rest > 0 else ''}."

@@ -1,0 +1,139 @@
+"""The metrics API reads real servers: good ones, slow ones, hostile ones."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+import pytest
+from tests.kube.waiting import until
+from tests.viz import views
+
+from isthmus.viz import api, scrape
+from isthmus.viz.kinds import parse
+from isthmus.viz.scrape import Scraper
+from isthmus.viz.server import Server
+from isthmus.viz.stat import View
+from isthmus.viz.workloads import Target
+
+OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+
+
+@asynccontextmanager
+async def pods(bodies: dict[str, bytes | None]) -> AsyncIterator[int]:
+    """A server for each loopback address, at the same port; None never answers. What it sends may be exchanged."""
+    released = asyncio.Event()
+
+    async def serve(address: str, port: int) -> asyncio.Server:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            body = bodies[address]
+            if body is None:
+                await released.wait()
+            else:
+                writer.write(body)
+            writer.close()
+
+        return await asyncio.start_server(answer, address, port)
+
+    first, *others = bodies
+    servers = [await serve(first, 0)]
+    port = int(servers[0].sockets[0].getsockname()[1])
+    servers += [await serve(address, port) for address in others]
+    try:
+        yield port
+    finally:
+        released.set()
+        for server in servers:
+            server.close()
+
+
+def target(address: str) -> Target:
+    return dataclasses.replace(views.pod(f"pod-{address}", "web"), ip=address)
+
+
+@asynccontextmanager
+async def scraper(bodies: dict[str, bytes | None]) -> AsyncIterator[Scraper]:
+    async with pods(bodies) as port:
+        made = Scraper(lambda: [target(address) for address in bodies], time.time, port=port)
+        running = asyncio.create_task(made.run())
+        try:
+            await until(lambda: made.began)
+            yield made
+        finally:
+            running.cancel()
+
+
+def text(count: int) -> bytes:
+    return OK + views.requests(count, **views.ASKED).encode()
+
+
+async def test_a_pod_that_cannot_be_read_is_told_and_the_others_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(scrape, "SECONDS_PER_POD", 0.5)
+    bodies: dict[str, bytes | None] = {
+        "127.0.0.1": text(5),
+        "127.0.0.2": None,
+        "127.0.0.3": OK + b"x" * 200_000,
+        "127.0.0.4": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n",
+        "127.0.0.5": b"\x00\xff not HTTP",
+        "127.0.0.6": OK + b"\xff\xfe{}{}{ 1\n" * 50,
+    }
+    async with scraper(bodies) as made:
+        found = {each.target.ip: each.error for each in made.known}
+        assert found == {
+            "127.0.0.1": "",
+            "127.0.0.2": "no answer within 0 s",
+            "127.0.0.3": "its metrics are larger than 0 MB",
+            "127.0.0.4": "it answered with 302",
+            "127.0.0.5": "its answer is not HTTP",
+            "127.0.0.6": "",
+        }
+        (problem,) = made.problems()
+        assert problem == (
+            "The proxies of these pods cannot be read: default/pod-127.0.0.2 (no answer within 0 s), "
+            "default/pod-127.0.0.3 (its metrics are larger than 0 MB), default/pod-127.0.0.4 (it answered with 302), "
+            "and 1 more."
+        )
+
+
+async def test_a_question_gets_numbers_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "FRESH_SECONDS", 0.0)
+    bodies: dict[str, bytes | None] = {"127.0.0.1": text(5)}
+    async with scraper(bodies) as made:
+
+        def view() -> View:
+            return View(
+                now=time.time(),
+                began=made.began,
+                pods=[target("127.0.0.1")],
+                histories=[(each.target, each.history) for each in made.known],
+            )
+
+        async def status() -> api.Status:
+            return api.Status(pods=1, series=1, covered=0)
+
+        async with (
+            Server(view, made.fresh, status, lambda job: [{"job": job}]).serving("127.0.0.1:0") as port,
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+        ):
+            question = msgspec.json.encode(api.StatQuestion(resources=parse(["deploy"])))
+            bodies["127.0.0.1"] = text(12)
+            async with http.get(f"{api.STAT_PATH}?{api.QUERY}={quote(question.decode())}") as answer:
+                found = msgspec.json.decode(await answer.read(), type=api.StatAnswer)
+            (row,) = found.rows
+            assert row.numbers.rps is not None
+            assert row.numbers.rps * found.window == pytest.approx(7)
+
+            for wrong, sentence in (
+                ("{", "cannot read the question"),
+                ('{"resources":[],"window":1}', "a window of 1"),
+            ):
+                async with http.get(f"{api.STAT_PATH}?{api.QUERY}={quote(wrong)}") as answer:
+                    assert sentence in msgspec.json.decode(await answer.read(), type=api.Refusal).refused
+            async with http.get(f"{api.TARGETS_PATH}linkerd-proxy") as answer:
+                assert await answer.json() == [{"job": "linkerd-proxy"}]
