@@ -2,7 +2,7 @@
 
 import pytest
 
-from isthmus.multicluster import links, prober, status
+from isthmus.multicluster import conditions, links, prober, status
 from isthmus.multicluster.liveness import Liveness
 from isthmus.multicluster.plans import Outcome
 from isthmus.multicluster.status import Condition, Knowledge
@@ -86,6 +86,23 @@ def test_the_headline_is_the_most_important_thing_that_is_wrong() -> None:
     made = status.render(knowledge(Synced="Incomplete", Reachable="SecretMissing"), {}, now=NOW)
     assert (made["ready"], made["reason"], made["services"]) == ("False", "SecretMissing", "1/1")
     assert status.render(knowledge(), {}, now=NOW)["reason"] == "Ready"
+
+
+def test_a_link_without_gateway_is_ready_and_its_gateway_is_neither_alive_nor_down() -> None:
+    made = status.render(knowledge(GatewayAlive="NoGateway"), {}, now=NOW)
+    assert (made["ready"], made["alive"]) == ("True", "")
+
+
+def test_services_and_members_that_are_missing_are_told_by_the_same_condition() -> None:
+    fine = Outcome(("default", "backend"), ("default", "backend-east"), "Mirrored")
+    wrong = Outcome(("default", "db"), ("default", "db-federated"), "InvalidService", "Why it is so.")
+    assert conditions.synced(link(), (fine,), None, {}).reason == "Waiting"
+    assert conditions.synced(link(), (fine,), (fine,), {}).status == "True"
+    told = conditions.synced(link(), (fine,), (fine, wrong), {})
+    assert told.reason == "Incomplete"
+    assert told.message == (
+        "1 of 1 exported services are mirrored, 1 of 2 members are federated. default/db: Why it is so."
+    )
 
 
 def test_an_unchanged_status_is_equal_and_a_changed_condition_has_its_time() -> None:

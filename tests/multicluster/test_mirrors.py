@@ -162,6 +162,34 @@ def test_a_link_without_gateway_mirrors_nothing_and_says_so() -> None:
     assert "gatewayAddress" in made.outcomes[0].message
 
 
+def test_a_flat_mirror_needs_no_gateway_and_leads_proxies_to_the_service_itself() -> None:
+    made = plan(Export(service(labels={"app": "a"}), ready=False, mode="flat"), no_gateway=True)
+    assert made.services["default", "backend-east"].metadata.labels == {
+        "app": "a",
+        "mirror.linkerd.io/mirrored-service": "true",
+        "mirror.linkerd.io/cluster-name": "east",
+        "multicluster.linkerd.io/remote-discovery": "east",
+        "multicluster.linkerd.io/remote-service": "backend",
+    }
+    assert not made.slices
+    assert [outcome.reason for outcome in made.outcomes] == ["Mirrored"]
+
+
+def test_a_link_may_mix_modes_and_a_service_is_in_one_of_them_and_a_member_besides() -> None:
+    both = link(remoteDiscoverySelector={"matchLabels": {"flat": "yes"}})
+    assert both.mode(service(labels={"flat": "yes", **EXPORTED})) == "flat"
+    assert both.mode(service(labels=EXPORTED)) == "gateway"
+    assert both.mode(service(labels={names.FEDERATED: "member"})) is None
+    assert both.joins(service(labels={names.FEDERATED: "member", **EXPORTED}))
+
+
+def test_without_selectors_a_link_selects_nothing() -> None:
+    everything = service(labels={names.FEDERATED: "member", **EXPORTED})
+    for empty in (None, {}, {"matchLabels": {}, "matchExpressions": []}):
+        made = link(selector=empty, remoteDiscoverySelector=empty, federatedServiceSelector=empty)
+        assert (made.mode(everything), made.joins(everything)) == (None, False)
+
+
 def test_the_probe_service_leads_to_the_gateway_even_while_it_is_down() -> None:
     made = plan(way=gateway(alive=False))
     probe = made.services[MULTICLUSTER, "probe-east"]
@@ -209,3 +237,6 @@ def test_the_export_annotation_counts_as_the_label_but_the_label_wins() -> None:
     assert exported(selector, service(labels=EXPORTED))
     assert not exported(selector, service(labels={names.EXPORTED: "false"}, annotations=EXPORTED))
     assert not exported(selector, service())
+    member = {names.FEDERATED: "member"}
+    assert link().joins(service(annotations=member))
+    assert not link().joins(service(annotations=member, labels={names.FEDERATED: "no"}))
