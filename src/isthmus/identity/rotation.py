@@ -22,7 +22,7 @@ from cryptography import x509
 
 from isthmus import names
 from isthmus.identity.issuer import Issuer, load_issuer
-from isthmus.kube import pki
+from isthmus.kube import lineage, pki
 from isthmus.kube.kinds import Object
 from isthmus.kube.meta import applied
 
@@ -132,7 +132,12 @@ def publish(installed: Installed, new: Material, now: datetime) -> list[Object]:
     known = {pki.fingerprint(root) for root in installed.roots}
     added = [root for root in pki.load_certificates(new.roots) if pki.fingerprint(root) not in known]
     return [
-        _config_map(installed, [*installed.roots, *added], retiring=known - wanted),
+        _config_map(
+            installed,
+            [*installed.roots, *added],
+            retiring=known - wanted,
+            proof=_lineage(installed, added, now),
+        ),
         _secret(installed, {NEXT_CERTIFICATE: new.issuer.cert_pem, NEXT_KEY: new.issuer.key_pem}),
     ]
 
@@ -155,7 +160,11 @@ def replace_issuer(installed: Installed, issuer: pki.KeyPair) -> Object:
 
 
 def _config_map(
-    installed: Installed, roots: Sequence[x509.Certificate], *, retiring: set[str] | frozenset[str]
+    installed: Installed,
+    roots: Sequence[x509.Certificate],
+    *,
+    retiring: set[str] | frozenset[str],
+    proof: str = "",
 ) -> Object:
     bare = applied(installed.config_map)
     annotations = dict(bare["metadata"].get("annotations") or {})
@@ -163,11 +172,25 @@ def _config_map(
     if retiring:
         annotations[names.RETIRING_ROOTS_ANNOTATION] = ",".join(sorted(retiring))
     bundle = "".join(map(pki.certificate_pem, roots))
+    said = {names.LINEAGE_KEY: proof} if proof else {}
     return {
         **bare,
         "metadata": {**bare["metadata"], "annotations": annotations},
-        "data": {**installed.config_map["data"], names.TRUST_ROOTS_KEY: bundle},
+        "data": {**installed.config_map["data"], names.TRUST_ROOTS_KEY: bundle, **said},
     }
+
+
+def _lineage(installed: Installed, added: Sequence[x509.Certificate], now: datetime) -> str:
+    """The proof so far, and the present issuer's word for the new roots; nothing new if it cannot sign any more."""
+    so_far = str(installed.config_map["data"].get(names.LINEAGE_KEY) or "")
+    try:
+        issuer = installed.issuer(now)
+    except pki.CertificateError:
+        return so_far
+    domain = installed.trust_domain
+    words = [lineage.endorse(root, domain, issuer=issuer.certificate, key=issuer.key, now=now) for root in added]
+    more = [*installed.roots, *issuer.chain, *words, *added]
+    return so_far + "".join(text for text in dict.fromkeys(map(pki.certificate_pem, more)) if text not in so_far)
 
 
 def _secret(installed: Installed, more: Mapping[str, str]) -> Object:

@@ -150,6 +150,10 @@ TRUST_SPEC: Final = record(
         "trustDomain": text("SPIFFE trust domain that the bundle vouches for.", minLength=1, maxLength=255),
         "bundle": text("PEM roots of that domain.", minLength=1, maxLength=MAX_BUNDLE),
         "clusterName": text("How the registering cluster names the link that this registration belongs to."),
+        "lineage": text(
+            "PEM certificates that prove that these roots follow from the one that the domain is named after.",
+            maxLength=MAX_BUNDLE,
+        ),
         "acceptedRoots": text("Fingerprints of this cluster's roots that the registering cluster accepts."),
     },
     required=["trustDomain", "bundle"],

@@ -73,9 +73,15 @@ class CertificateError(Exception):
     """A certificate or key that cannot be used; the message is a sentence for a person."""
 
 
-def make_root(common_name: str, lifetime: timedelta = ROOT_LIFETIME, *, now: datetime | None = None) -> KeyPair:
+def make_root(
+    common_name: str,
+    lifetime: timedelta = ROOT_LIFETIME,
+    *,
+    now: datetime | None = None,
+    key: ec.EllipticCurvePrivateKey | None = None,
+) -> KeyPair:
     """A new self-signed root."""
-    key = make_key()
+    key = key or make_key()
     name = common_name_of(common_name)
     certificate = (
         _builder(name, name, lifetime, now=now)

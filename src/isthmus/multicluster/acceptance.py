@@ -15,13 +15,15 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from isthmus.kube import pki
+from isthmus.kube import lineage, pki
 from isthmus.kube.kinds import Object
 from isthmus.kube.meta import Key
 from isthmus.multicluster.trust import Roots
 
 MAX_BUNDLE: Final = 65536
 MAX_ROOTS: Final = 32
+MAX_LINEAGE: Final = 48
+"""Certificates of a proof: three for each rotation, and each costs a look at every other."""
 MAX_DOMAINS: Final = 100
 _DOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?")
 """What a SPIFFE trust domain looks like."""
@@ -128,7 +130,7 @@ def _continuous(claim: Claim, domain: str, bundle: str) -> Verdict:
     digests, before = _digests(bundle), claim.in_force
     known = _digests(claim.vouched) | (_digests(before.bundle) if before else frozenset())
     derived = _DERIVED.fullmatch(domain)
-    founded = derived is not None and any(digest.startswith(derived[1]) for digest in digests)
+    founded = derived is not None and bool(digests & _founded(claim.roots, derived[1]))
     if before is not None and not (founded or digests & known):
         return Verdict(
             "BundleReplaced",
@@ -137,8 +139,24 @@ def _continuous(claim: Claim, domain: str, bundle: str) -> Verdict:
             before,
         )
     if derived and not (founded or digests & known):
-        return Verdict("NotItsRoot", f"{domain} is named after the key of a root that is not in the bundle.")
+        return Verdict(
+            "NotItsRoot",
+            f"{domain} is named after the key of a root that is not in the bundle, and "
+            "nothing proves that these follow from it.",
+        )
     return Verdict("Accepted", f"Workloads of trust domain {domain} are recognised.", Roots(domain, _canonical(bundle)))
+
+
+def _founded(roots: Roots, first: str) -> Digests:
+    """The keys that the root which the domain is named after vouches for: itself, and what follows by endorsements."""
+    itself = frozenset(digest for digest in _digests(roots.bundle) if digest.startswith(first))
+    return itself or _proven(roots.lineage, roots.trust_domain, first)
+
+
+@lru_cache(maxsize=512)
+def _proven(proof: str, domain: str, first: str) -> Digests:
+    certificates = _certificates(proof)
+    return lineage.proven(certificates, domain, first) if len(certificates) <= MAX_LINEAGE else frozenset()
 
 
 # --- certificates -------------------------------------------------------------------------------------------------
@@ -217,7 +235,7 @@ def registered(item: Object) -> Claim:
     return Claim(
         key=(metadata.get("namespace") or "", metadata.get("name") or ""),
         created=metadata.get("creationTimestamp") or "",
-        roots=Roots(str(spec.get("trustDomain", "")), str(spec.get("bundle", ""))),
+        roots=Roots(str(spec.get("trustDomain", "")), str(spec.get("bundle", "")), str(spec.get("lineage", ""))),
         held=_held(status.get("trustDomain"), status.get("bundle")),
     )
 

@@ -13,13 +13,16 @@ class Roots:
 
     trust_domain: str
     bundle: str
+    lineage: str = ""
+    """What proves that they follow from the root that the domain is named after; see `kube.lineage`."""
 
 
 def roots(config_map: ConfigMap | None) -> Roots | None:
     """The roots that a control plane publishes; None while it does not."""
     data = config_map.data if config_map else {}
     domain, bundle = data.get(names.TRUST_DOMAIN_KEY, "").strip(), data.get(names.TRUST_ROOTS_KEY, "").strip()
-    return Roots(domain, bundle + "\n") if domain and bundle else None
+    lineage = data.get(names.LINEAGE_KEY, "").strip()
+    return Roots(domain, bundle + "\n", lineage) if domain and bundle else None
 
 
 def registration(own: Roots, cluster_name: str, *, accepted: str = "", owner: Object | None = None) -> Object:
@@ -29,7 +32,7 @@ def registration(own: Roots, cluster_name: str, *, accepted: str = "", owner: Ob
     roots sees by them that it may go on. `owner` is the account that the target gave to this cluster: when the target
     deletes it, the registration goes with it.
     """
-    said = {"acceptedRoots": accepted} if accepted else {}
+    said = {name: text for name, text in (("acceptedRoots", accepted), ("lineage", own.lineage)) if text}
     return {
         "metadata": {
             "name": own.trust_domain,
