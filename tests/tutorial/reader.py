@@ -1,6 +1,7 @@
 """A reader with a shell: writes the tutorial's files, types its commands, remembers what was printed."""
 
 import re
+import shlex
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from tests.lab_fixture import Lab
 from tests.terminal import PROMPT, Terminal
 from tests.tutorial import substitutions
-from tests.tutorial.reading import Block, Command, blocks, commands, file_name
+from tests.tutorial.reading import Block, Command, blocks, commands, file_name, queries
 
 COMMAND_TIMEOUT = 100.0
 CONTROL_C = "\x03"
@@ -33,7 +34,6 @@ class Reader:
     lab: Lab = field(repr=False)
     history: list[Typed] = field(default_factory=list, repr=False)
     used: list[Block] = field(default_factory=list, repr=False)
-    left_out: dict[str, str] = field(default_factory=dict)
     finished: list[str] = field(default_factory=list)
 
     def sections(self) -> list[str]:
@@ -45,6 +45,8 @@ class Reader:
         before = self.sections()[: self.sections().index(section)]
         if missing := [name for name in before if name not in self.finished]:
             pytest.fail(f'"{missing[0]}" comes before "{section}" and was not finished')
+        for command in substitutions.PREPARED.get(section, ()):
+            self.shell(command)
         for block in blocks(self.text):
             if block.section == section:
                 self._use(block)
@@ -63,14 +65,18 @@ class Reader:
         assert found, f'no command of "{section}" begins with {beginning!r}'
         return found
 
+    def ask_prometheus(self, query: str) -> str:
+        """The answer, as JSON."""
+        return self.shell(substitutions.QUERY.replace("{query}", shlex.quote(f"query={query}")))
+
     def go_to(self, cluster: str) -> None:
         self.shell(f"kubectl config use-context {cluster}")
 
     def _use(self, block: Block) -> None:
-        if reason := substitutions.pending(block.language):
-            self.left_out[str(block)] = reason
-        elif block.language == "yaml":
+        if block.language == "yaml":
             (self.folder / file_name(block)).write_text(block.text)
+        elif block.language == "promql":
+            self.history += [Typed(block, query, self.ask_prometheus(query)) for query in queries(block)]
         elif block.language == "bash":
             self._type(block, commands(block))
         else:
@@ -81,9 +87,6 @@ class Reader:
             if cluster := substitutions.context(line.text):
                 self.go_to(cluster)
             if line.is_comment:
-                continue
-            if reason := substitutions.pending(line.text):
-                self.left_out[f"{line.text} ({block})"] = reason
                 continue
             if wait := substitutions.WAITS.get(line.text, ""):
                 self._wait(line.text, wait)

@@ -66,6 +66,12 @@ def commands(block: Block) -> list[Command]:
     return [Command(line.strip()) for line in joined.splitlines() if line.strip()]
 
 
+def queries(block: Block) -> list[str]:
+    """The queries of a PromQL block: blank lines are between them, comments before."""
+    without = re.sub(r"^#.*\n", "", block.text, flags=re.MULTILINE)
+    return [text.strip() for text in re.split(r"\n\s*\n", without) if text.strip()]
+
+
 def file_name(block: Block) -> str:
     """The file that the first comment of a YAML block names."""
     found = re.match(r"# (\S+\.ya?ml)\n", block.text)

@@ -23,21 +23,30 @@ CONTEXT_OF_BLOCK: Mapping[str, str] = {
 
 WAITS: Mapping[str, str] = {
     "kubectl get svc -A | grep cluster-east": "{again}",
+    "linkerd viz stat deploy/frontend --to svc/backend-cluster-east": "linkerd viz check",
     "kubectl exec -it deploy/frontend -- sh": "kubectl rollout status deploy/frontend --timeout 60s",
     "kubectl exec -n linkerd-multicluster deploy/linkerd-gateway -c linkerd-proxy -- /linkerd-await --shutdown": (
         "kubectl -n linkerd-multicluster rollout status deploy/linkerd-gateway --timeout 90s"
     ),
 }
-"""Before these a reader waits: a pod that was just applied must run before a shell can be opened in it, and a service
-appears in the other cluster a moment after it was exported (`{again}`: looks again until it is there)."""
+"""Before these a reader waits: what was just applied must run before it can be used, and a service appears in the other
+cluster a moment after it was exported (`{again}`: looks again until it is there)."""
 AGAIN = "{again}"
 
 
-PENDING: Mapping[str, str] = {
-    "linkerd viz ": "there is no `linkerd viz` yet",
-    "promql": "there is no Prometheus yet",
+PREPARED: Mapping[str, tuple[str, ...]] = {
+    "Exporting Services Across Clusters": (
+        f"kubectl --context {WEST} get namespace linkerd-viz >/dev/null 2>&1 || "
+        f"linkerd --context {WEST} viz install | kubectl --context {WEST} apply -f -",
+    ),
 }
-"""Beginnings of commands, and languages of blocks, that are not followed yet."""
+"""Before these sections. The tutorial uses `linkerd viz` on cluster-west and does not say that it must be installed."""
+
+QUERY = (
+    f"kubectl --context {WEST} -n linkerd-viz exec deploy/prometheus -c prometheus -- "
+    "curl -sS --data-urlencode {query} http://localhost:9090/api/v1/query"
+)
+"""What is said in PromQL is asked in Prometheus, one query at a time."""
 
 PLACEHOLDERS: Mapping[str, str] = {
     "node-ip": (
@@ -62,11 +71,6 @@ BACK_TO_THE_LOAD_BALANCER = (
 
 # The images of `your-registry/`, `curlimages/curl` and `pause` are not substituted: in the lab their names stand for
 # programs of this machine (docs/lab.md, "Images").
-
-
-def pending(text: str) -> str:
-    """Why a command, or the block of a language, is not followed, or nothing."""
-    return next((reason for beginning, reason in PENDING.items() if text.startswith(beginning)), "")
 
 
 def context(text: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.tutorial import substitutions
-from tests.tutorial.reading import GIVEN, blocks, commands, file_name, tutorial
+from tests.tutorial.reading import GIVEN, blocks, commands, file_name, queries, tutorial
 
 TEXT = """\
 # Title
@@ -28,7 +28,13 @@ kind: Service
 ## Then
 
 ```promql
-rate(request_total[5m])
+# How many
+sum(
+  rate(request_total[5m])
+)
+
+# How few
+min(request_total)
 ```
 """
 
@@ -41,6 +47,10 @@ def test_every_block_has_its_language_and_its_section() -> None:
 def test_a_command_goes_on_after_a_backslash() -> None:
     found = [command.text for command in commands(blocks(TEXT)[0])]
     assert found == ["# On cluster-west", "kubectl get pods -A -o wide", "linkerd check"]
+
+
+def test_a_blank_line_is_between_two_queries() -> None:
+    assert queries(blocks(TEXT)[2]) == ["sum(\n  rate(request_total[5m])\n)", "min(request_total)"]
 
 
 def test_a_file_is_called_as_its_first_comment_says() -> None:

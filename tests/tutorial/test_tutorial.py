@@ -152,6 +152,16 @@ def test_the_backend_knows_the_frontend_and_the_frontend_the_backend(reader: Rea
     assert f"l5d-server-id: spiffe://{trust_domain(reader.lab, EAST)}/ns/default/sa/default" in head
 
 
+def test_success_rate_and_latencies_of_cross_cluster_requests_are_shown(reader: Reader) -> None:
+    """A moment later: the numbers are those of the last time that the proxies were read."""
+    (printed,) = reader.printed(VERIFYING, "linkerd viz stat")
+    assert "SUCCESS" in printed
+    shown = stat(reader, "deploy/frontend", "--to", "svc/backend-cluster-east")
+    assert shown["NAME"] == "frontend"
+    assert shown["SUCCESS"] == "100.00%"
+    assert all(shown[column].endswith("ms") for column in ("LATENCY_P50", "LATENCY_P95", "LATENCY_P99"))
+
+
 def test_configuring_the_gateways_service_type(reader: Reader) -> None:
     reader.follow(SERVICE_TYPE)
 
@@ -215,6 +225,19 @@ def test_when_the_local_backend_fails_the_remote_one_answers_and_no_request_fail
 
 def test_monitoring(reader: Reader) -> None:
     reader.follow(MONITORING)
+
+
+def test_the_gateways_metrics_are_shown(reader: Reader) -> None:
+    gateway, frontend = reader.printed(MONITORING, "linkerd viz stat")
+    assert re.search(r"^linkerd-gateway +1/1 ", gateway, re.MULTILINE)
+    assert re.search(r"^frontend +2/2 +100.00% ", frontend, re.MULTILINE)
+
+
+def test_prometheus_knows_the_rate_and_the_latency_by_cluster(reader: Reader) -> None:
+    reader.done(MONITORING)
+    rate, latency = [it.command for it in reader.history if it.block.language == "promql"]
+    reader.lab.wait(lambda: by_cluster(reader, rate).get(EAST, 0) > 0, what="a rate of requests to cluster-east")
+    reader.lab.wait(lambda: by_cluster(reader, latency).get(EAST, 0) > 0, what="a latency of requests to cluster-east")
 
 
 def test_configuring_gateway_high_availability(reader: Reader) -> None:
@@ -322,8 +345,6 @@ def test_what_was_not_asked_to_go_stays(reader: Reader) -> None:
 def test_every_block_of_the_tutorial_was_used(reader: Reader) -> None:
     reader.done(*reader.sections())
     assert reader.used == blocks(reader.text)
-    for what, reason in reader.left_out.items():
-        print(f"left out: {what}: {reason}")
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -354,6 +375,26 @@ def ask(lab: Lab, cluster: str, host: str) -> tuple[str, str]:
 
 def answers(lab: Lab, cluster: str, host: str) -> bool:
     return " 200 " in ask(lab, cluster, host)[0].partition("\n")[0]
+
+
+def stat(reader: Reader, *words: str) -> dict[str, str]:
+    """The only row of `linkerd viz stat`, once it has latencies."""
+
+    def row() -> dict[str, str]:
+        answers(reader.lab, WEST, "backend-cluster-east")
+        header, *rows = [line.split() for line in reader.lab.linkerd(WEST, "viz", "stat", *words).splitlines()][-2:]
+        found = dict(zip(header, rows[0], strict=True))
+        return found if found["LATENCY_P99"] != "-" else {}
+
+    shown: dict[str, str] = reader.lab.wait(row, what="a row with latencies")
+    return shown
+
+
+def by_cluster(reader: Reader, query: str) -> dict[str, float]:
+    """Cluster -> value, while requests are made."""
+    answers(reader.lab, WEST, "backend-cluster-east")
+    found = json.loads(reader.ask_prometheus(query))["data"]["result"]
+    return {series["metric"]["dst_cluster"]: float(series["value"][1]) for series in found}
 
 
 def standbys_known(lab: Lab) -> bool:
