@@ -2,9 +2,11 @@
 
 from typing import Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 TARGET: Final = "target_cluster_name"
+BUCKETS: Final = tuple(digit * 10**power for power in range(5) for digit in range(1, 6))
+"""Milliseconds, the same as of the proxies' response_latency_ms."""
 
 
 class Metrics:
@@ -14,7 +16,15 @@ class Metrics:
         self._enabled = Gauge("gateway_enabled", "Whether the link has a gateway (1)", [TARGET], registry=registry)
         self._alive = Gauge("gateway_alive", "Whether the gateway answers its probes (1)", [TARGET], registry=registry)
         self._latency = Gauge("gateway_latency", "Latency of the last probe, in ms", [TARGET], registry=registry)
-        self._probes = Counter("gateway_probes", "Probes by result", [TARGET, "probe_successful"], registry=registry)
+        self._latencies = Histogram(
+            "gateway_probe_latency_ms",
+            "Milliseconds of probes that were answered",
+            [TARGET],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        # A counter would be called gateway_probes_total, which nobody's dashboards ask for.
+        self._probes = Gauge("gateway_probes", "Probes by result", [TARGET, "probe_successful"], registry=registry)
         self._expiry = Gauge(
             "link_credentials_expiration_timestamp_seconds",
             "When the credentials of the link expire; no series for those that do not",
@@ -34,8 +44,10 @@ class Metrics:
         if latency_ms is not None:
             self._latency.labels(target).set(latency_ms)
 
-    def probed(self, target: str, *, successful: bool) -> None:
+    def probed(self, target: str, *, successful: bool, latency_ms: float | None = None) -> None:
         self._probes.labels(target, str(successful).lower()).inc()
+        if successful and latency_ms is not None:
+            self._latencies.labels(target).observe(latency_ms)
 
     def mirrors(self, target: str, count: int) -> None:
         self._mirrors.labels(target).set(count)
@@ -53,5 +65,5 @@ class Metrics:
         """Series of a cluster that is no longer linked end."""
         for gauge in (self._enabled, self._alive, self._latency, self._mirrors, self._expiry):
             gauge.remove_by_labels({TARGET: target})
-        for counter in (self._probes, self._renewals):
-            counter.remove_by_labels({TARGET: target})
+        for counted in (self._probes, self._renewals, self._latencies):
+            counted.remove_by_labels({TARGET: target})

@@ -169,7 +169,7 @@ class Worker:
 
     def _probed(self, liveness: Liveness, successful: bool) -> None:
         before, self._liveness = self._liveness, liveness
-        self._metrics.probed(self.link.target, successful=successful)
+        self._metrics.probed(self.link.target, successful=successful, latency_ms=liveness.latency_ms)
         self._metrics.alive(self.link.target, alive=liveness.alive, latency_ms=liveness.latency_ms)
         now = time.monotonic()
         if liveness.state != before.state or now - self._latency[0] > _LATENCY_EVERY:
