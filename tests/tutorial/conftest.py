@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tests.lab_fixture import Lab, start
 from tests.tutorial.reader import Reader
-from tests.tutorial.reading import GIVEN, tutorial
+from tests.tutorial.reading import BESIDE, GIVEN, tutorial
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def text() -> str:
     """The tutorial's text. Where the project is tested for everyone, its absence is a failure."""
     if path := tutorial():
         return path.read_text()
-    missing = f"the tutorial is not there: put its text at ../shared/tutorial.md, or name it with ${GIVEN}"
+    missing = f"there is no tutorial at {BESIDE}; ${GIVEN} names another file"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)
