@@ -140,18 +140,23 @@ async def test_link_without_a_gateway_or_with_a_name_that_cannot_be_used(run: Ru
 
 
 async def test_gateways_and_check_tell_what_the_controller_knows(run: Run, east: Cluster) -> None:
+    await east.link(Cluster("north"), credentials=False, gatewayAddress="")
     empty = await run("mc", "gateways")
     assert empty.stdout == "CLUSTER  ALIVE    NUM_SVC      LATENCY\n"
+    await east.unlink("linkerd-north")
     async with Cluster("west").running() as west, Gateway().running() as gateway, west.controller(gateway.url):
         await west.export()
+        await west.serve("flat", labels={names.EXPORTED: "remote-discovery"})
+        await west.serve("web", labels={names.FEDERATED: "member"})
         async with east.controller(gateway.url):
             await east.link(west)
             await east.until(lambda: east.condition("Ready", "linkerd-west") == "True Ready")
-            await east.until(lambda: east.link_status("linkerd-west").get("services") == "1/1")
+            await east.until(lambda: east.link_status("linkerd-west").get("services") == "2/2")
+            await east.until(lambda: east.members("web-federated") == ("", "web@west"))
     shown = (await run("mc", "gateways")).stdout.splitlines()[1]
-    assert re.fullmatch(r"west     True           1  {5,10}\d+ms", shown)
+    assert re.fullmatch(r"west     True           2  {5,10}\d+ms", shown)
     (row,) = json.loads((await run("mc", "gateways", "-o", "json")).stdout)
-    assert (row["clusterName"], row["alive"], row["numberOfServices"]) == ("west", True, 1)
+    assert (row["clusterName"], row["alive"], row["numberOfServices"]) == ("west", True, 2)
     assert isinstance(row["latency"], int)
 
     result = await run("mc", "check", "--wait", "0s", "-o", "json")
@@ -177,6 +182,16 @@ async def test_check_names_the_link_that_does_not_work_and_why(run: Run, east: C
     result = await run("mc", "check", "--wait", "0s")
     assert result.exit_code == 1
     assert "    * linkerd-west: Secret linkerd-multicluster/cluster-credentials-west does not exist." in result.stdout
+
+
+async def test_check_warns_of_credentials_that_nothing_renews_before_they_expire(run: Run, east: Cluster) -> None:
+    await east.link(Cluster("west"), credentials=False)
+    told = "The credentials for west expire at 2026-12-23T06:37:44Z and could not be renewed: forbidden."
+    condition = {"type": "Reachable", "status": "True", "reason": "CredentialsNotRenewed", "message": told}
+    await east.client.patch_status(LINKS, "linkerd-west", {"conditions": [condition]}, NAMESPACE)
+    result = await run("mc", "check", "--wait", "0s")
+    assert "‼ remote cluster access credentials are renewed in time\n    * linkerd-west: " + told in result.stdout
+    assert "√ remote cluster access credentials are valid" in result.stdout
 
 
 async def test_uninstall_waits_for_links_to_be_gone_and_unlink_names_them(run: Run, east: Cluster) -> None:

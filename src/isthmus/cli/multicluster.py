@@ -109,9 +109,9 @@ multicluster.add_command(check)
 @click.option("-w", "--wait", metavar="DURATION", callback=_waited, expose_value=False, hidden=True)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format")
 def gateways(*, cluster: Cluster, cluster_name: str | None, output: str) -> None:
-    """Show the gateways of linked clusters, as this cluster sees them."""
+    """Show the gateways of linked clusters, as this cluster sees them. A Link without gateway has none to show."""
     with connected(cluster) as client:
-        found = [_gateway(item) for item in _links(client, cluster)]
+        found = [_gateway(item) for item in _links(client, cluster) if item["spec"].get("gatewayAddress")]
     shown = sorted(
         (row for row in found if cluster_name in (None, row["clusterName"])), key=lambda row: str(row["clusterName"])
     )
