@@ -95,11 +95,23 @@ def test_a_flat_mirror_without_its_link_has_nobody(state: State) -> None:
     assert groups(state) == [[]]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "::1", "nonsense"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "::1", "::ffff:127.0.0.1", "nonsense"]
+)
 def test_another_cluster_cannot_lead_a_proxy_to_its_own_pod_or_node(state: State, host: str) -> None:
     make.put(state, flat())
     linked(state, "east", gateway=False)
     heard(state, "east", host, "10.1.0.7")
+    assert groups(state) == [[("east", "10.1.0.7", None)]]
+
+
+def test_another_cluster_cannot_lead_plain_requests_to_what_is_here(state: State) -> None:
+    make.put(state, flat(), make.service("db", "10.96.0.20", 8080), make.pod("secret", "10.244.0.9"))
+    make.put(state, make.endpoint_slice("db", make.endpoint("10.244.0.8")))
+    linked(state, "east", gateway=False)
+    claimed = ("10.1.0.7", "10.96.0.20", "10.244.0.8", "10.244.0.9")
+    item = make.endpoint_slice("web", *map(make.endpoint, claimed))
+    state.set_remote(("east", "shop", "web"), Remote((item,)))
     assert groups(state) == [[("east", "10.1.0.7", None)]]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from isthmus.mesh.model import Address, Endpoint
@@ -80,6 +80,8 @@ def _is_elsewhere(host: str) -> bool:
     try:
         address = ip_address(host)
     except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return False
     return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
 

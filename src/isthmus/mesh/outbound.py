@@ -181,7 +181,14 @@ def _remote(state: State, mirror: Mirrored, port: _Port, *, gateway: bool) -> _F
 
     origin = Origin(link.trust_domain, mirror.cluster, mirror.namespace, mirror.name, gateway=gateway)
     found = endpoints(remote.slices, port.among(remote.slices), find, origin=origin, hostname=mirror.hostname)
-    return _Found((found,), unheard=not remote.heard)
+    believed = found if gateway else tuple(each for each in found if each.identity or not _is_ours(state, each.address))
+    return _Found((believed,), unheard=not remote.heard)
+
+
+def _is_ours(state: State, address: Address) -> bool:
+    """Whether something of this cluster has the address: another one cannot lead requests there in plain text."""
+    host = address.host
+    return bool(state.service_at(host) or state.workload_at(host) or state.backed_by(host))
 
 
 def _pod(state: State, name: str, workload: Workload, address: Address) -> OutboundCluster:
