@@ -7,7 +7,7 @@ from isthmus import names
 from isthmus.multicluster.objects import LINKS
 from isthmus.multicluster.settings import Settings
 
-from .clusters import NAMESPACE, NAMESPACES, SERVICES, SLICES, Cluster, Gateway
+from .clusters import CLUSTER_ROLES, NAMESPACE, NAMESPACES, SERVICES, SLICES, Cluster, Gateway
 from .values import link_object
 
 UP = [("203.0.113.10", True)]
@@ -387,3 +387,39 @@ async def test_mirrors_end_as_the_gateway_does_however_often_it_comes_and_goes(
         for status, wanted in ((503, DOWN), (200, UP)) * 4:
             gateway.status = status
             await west.until(lambda w=wanted: west.addresses("backend-east") == w and west.addresses("db-0-east") == w)
+
+
+async def test_what_somebody_deletes_or_bends_by_hand_comes_back(
+    east: Cluster, west: Cluster, gateway: Gateway
+) -> None:
+    await everything(east)
+    before = set(west.names())
+    async with west.controller(gateway.url):
+        await west.link(east)
+        await west.until(lambda: west.hosts("db-east"))
+        await west.until(lambda: set(west.names()) - before == MADE)
+        for name in ("web-federated", "flat-east", "db-0-east", "db-east"):
+            await west.client.delete(SERVICES, name, "default")
+            await west.until(lambda name=name: name in west.names())
+        await west.until(lambda: west.hosts("db-east") == {"db-0": (west.cluster_ip("db-0-east"), True)})
+        bent = {
+            "metadata": {"annotations": {names.LOCAL_DISCOVERY_ANNOTATION: "secrets"}},
+            "spec": {"selector": {"a": "b"}},
+        }
+        await west.client.patch(SERVICES, "web-federated", bent, "default")
+        await west.until(lambda: west.members("web-federated") == ("", "web@east"))
+        assert not (west.get("Service", "web-federated") or {})["spec"].get("selector")
+
+
+async def test_endpoints_of_flat_and_federated_services_are_not_followed(east: Cluster, west: Cluster) -> None:
+    """Even a cluster that may not be read there can be linked for these."""
+    readable = {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch"]}
+    await east.client.patch(CLUSTER_ROLES, names.REMOTE_ACCESS_ACCOUNT, {"rules": [readable]})
+    await east.serve("flat", labels=FLAT)
+    await east.serve("web", labels=MEMBER)
+    async with west.controller():
+        await west.link(east)
+        await west.until(lambda: {"flat-east", "web-federated"} <= set(west.names()))
+        await west.until(lambda: west.condition("Reachable") == "True Connected")
+        await east.export()
+        await west.until(lambda: west.condition("Reachable") == "False Forbidden")
