@@ -50,7 +50,8 @@ def _try(image: Image, folders: Mapping[str, Path], root: Path) -> list[str]:
         command = [*image.entrypoint, *trial[1:]] if trial[0] == "@" else [*trial]
         done = subprocess.run(_contained(root, command), capture_output=True, text=True, timeout=SECONDS, check=False)
         if done.returncode:
-            problems.append(f"image {image.name}: {' '.join(command)[:100]} failed: {done.stderr.strip()[-800:]}")
+            what, said = " ".join(command)[:100], done.stderr.strip()[-800:]
+            problems.append(f"image {image.name}: {what} failed: {said} (--no-check builds without trying)")
     shutil.rmtree(root)
     return problems
 

@@ -33,14 +33,13 @@ def fetch(packages: Iterable[str], cache: Path) -> dict[str, Path]:
     apt = ["apt-get", "-qq", "-o", f"Dir::State={state}", "-o", f"Dir::Cache={state}/cache"]
     apt += ["-o", "Dir::State::status=/dev/null", "-o", "APT::Sandbox::User="]
     _run([*apt, "update"])
-    found = {}
-    for package in packages:
-        uris = _run([*apt, "--print-uris", "download", package])
-        name = uris.split()[1]
-        if not (files / name).exists():
-            _run([*apt, "download", package], cwd=files)
-        found[package] = files / name
-    return found
+    wanted = list(packages)
+    offered = [line.split()[1] for line in _run([*apt, "--print-uris", "download", *wanted]).splitlines()]
+    found = {name.partition("_")[0]: files / name for name in offered}
+    missing = [package for package in wanted if not found[package].exists()]
+    if missing:
+        _run([*apt, "download", *missing], cwd=files)
+    return {package: found[package] for package in wanted}
 
 
 def unpack(package: Path, into: Path) -> None:
@@ -108,5 +107,5 @@ def _run(command: list[str], cwd: Path | None = None) -> str:
     except FileNotFoundError:
         raise PackageError(f"{command[0]} is missing: build on Debian 12, or use packaging/Containerfile.") from None
     if done.returncode:
-        raise PackageError(f"{' '.join(command[:1] + command[-2:])}: {done.stderr.strip()}")
+        raise PackageError(f"{command[0]} failed: {done.stderr.strip()}")
     return done.stdout

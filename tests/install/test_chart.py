@@ -12,6 +12,7 @@ from isthmus.install.schema import Tree
 from isthmus.install.template import emit
 from isthmus.install.values import InstallValues
 
+EXTRAS = {"installNamespace": True, "installCRDs": True}
 DEFINITION = 'kind: "CustomResourceDefinition"'
 MATERIAL = certificates.fresh(cluster_domain="cluster.local")
 EVERYTHING: Tree = {
@@ -71,7 +72,7 @@ def test_the_chart_of_the_extension_is_what_multicluster_install_prints(given: T
     full = schema.merge(MulticlusterValues, schema.tree(MulticlusterValues), given)
     made = schema.from_tree(MulticlusterValues, full)
     text = chart.multicluster_extension()["templates/multicluster.yaml"]
-    assert of(text, full | {"installNamespace": True}) == other(multicluster.manifests(made))
+    assert of(text, full | EXTRAS) == other(multicluster.manifests(made))
 
 
 def test_the_charts_hold_the_definitions_as_they_are() -> None:
@@ -82,6 +83,12 @@ def test_the_charts_hold_the_definitions_as_they_are() -> None:
         (text,) = (content for path, content in files.items() if path.startswith("templates/"))
         assert text.count(DEFINITION) == len(definitions)
         assert all(emit(definition) in text for definition in definitions)
+
+
+def test_both_charts_can_be_installed_for_only_one_has_the_definitions() -> None:
+    files = chart.multicluster_extension()
+    defaults = yaml.safe_load(files["values.yaml"])
+    assert DEFINITION not in template.rendered(files["templates/multicluster.yaml"], defaults)
 
 
 def test_helm_makes_no_namespace_unless_it_is_asked_to() -> None:

@@ -19,6 +19,7 @@ Files = dict[str, str]
 CONTROL_PLANE: Final = "isthmus-control-plane"
 MULTICLUSTER: Final = "isthmus-multicluster"
 INSTALL_NAMESPACE: Final = "installNamespace"
+INSTALL_DEFINITIONS: Final = "installCRDs"
 NAMESPACE_NOTE: Final = (
     "# installNamespace: whether the chart makes its namespace; leave it off with `helm install --create-namespace`.\n"
 )
@@ -42,15 +43,18 @@ def control_plane() -> Files:
 
 def multicluster_extension() -> Files:
     """The chart of what `linkerd multicluster install` prints."""
-    defaults = schema.tree(MulticlusterValues) | {INSTALL_NAMESPACE: False}
+    defaults = schema.tree(MulticlusterValues) | {INSTALL_NAMESPACE: False, INSTALL_DEFINITIONS: False}
     return {
         "Chart.yaml": _metadata(MULTICLUSTER, "The multi-cluster extension of the Isthmus service mesh"),
         "values.yaml": "# identityTrustDomain: the control plane's; `linkerd multicluster install` reads it there.\n"
         + NAMESPACE_NOTE
+        + "# installCRDs: the control plane's chart has the definitions; here they are for those who do without it.\n"
         + yaml_text(defaults),
         "values-ha.yaml": "# What `linkerd multicluster install --ha` sets.\n"
         + yaml_text(multicluster_values.HIGH_AVAILABILITY),
-        "templates/multicluster.yaml": templates(multicluster.objects(schema.lookups(MulticlusterValues))),
+        "templates/multicluster.yaml": templates(
+            multicluster.objects(schema.lookups(MulticlusterValues)), definitions=INSTALL_DEFINITIONS
+        ),
     }
 
 
@@ -67,16 +71,20 @@ def given_values(values: InstallValues) -> Tree:
     return made
 
 
-def templates(objects: Iterable[Mapping[str, Any] | When]) -> str:
-    """Every object as a document of one template; the namespace only where the chart is to make it."""
-    return "".join(_document(item) for item in objects)
+def templates(objects: Iterable[Mapping[str, Any] | When], *, definitions: str = "") -> str:
+    """Every object as a document of one template; the namespace only where the chart is to make it.
+
+    `definitions` names the value that says whether the chart has the definitions; without, it has them.
+    """
+    optional = {"Namespace": INSTALL_NAMESPACE} | ({"CustomResourceDefinition": definitions} if definitions else {})
+    return "".join(_document(item, optional) for item in objects)
 
 
-def _document(item: Mapping[str, Any] | When) -> str:
+def _document(item: Mapping[str, Any] | When, optional: Mapping[str, str]) -> str:
     if isinstance(item, When):
         return f"{item.opening}\n---\n{emit(item.content)}{CLOSING}\n"
-    if item["kind"] == "Namespace":
-        return _document(When((f".Values.{INSTALL_NAMESPACE}",), item))
+    if item["kind"] in optional:
+        return _document(When((f".Values.{optional[item['kind']]}",), item), {})
     return f"---\n{emit(item)}"
 
 
