@@ -22,6 +22,8 @@ ATTEMPT_SECONDS: Final = 60
 CLOCK_CHECK_SECONDS: Final = 30.0
 """The longest wait: renewal goes by the wall clock, which may jump."""
 STOP_SECONDS: Final = 3.0
+ACCESS_LOG_MILLISECONDS: Final = "1000"
+"""A line waits for so long at most, where there is an access log; Envoy's own is ten seconds."""
 LOOK_SECONDS: Final = 5.0
 """Between looks at what destination told Envoy of roots and issuer; longer while the answer stays the same bad news."""
 LONGEST_LOOK_SECONDS: Final = 60.0
@@ -233,7 +235,7 @@ class Agent:
         settings = self._settings
         arguments = [settings.envoy, "-c", settings.bootstrap_file, "--concurrency", "1", "--disable-hot-restart", "-l"]
         arguments += [settings.log_level, "--drain-time-s", f"{settings.drain_seconds:.0f}"]
-        arguments += ["--drain-strategy", "immediate"]
+        arguments += ["--drain-strategy", "immediate", "--file-flush-interval-msec", ACCESS_LOG_MILLISECONDS]
         try:
             self._envoy = os.posix_spawnp(settings.envoy, arguments, dict(os.environ), setsigdef=[signal.SIGPIPE])
         except OSError as error:
