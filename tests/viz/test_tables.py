@@ -57,11 +57,11 @@ def test_several_kinds_are_told_apart() -> None:
 
 
 def test_json_has_linkerds_keys_and_null_for_what_is_not_known() -> None:
-    (found,) = json.loads(json.dumps(tables.stat_json([row("idle", Numbers(), meshed=1, running=1)])))
+    (found,) = json.loads(json.dumps(tables.stat_json([row("idle", Numbers(), meshed=1, running=1)], 60)))
     assert found == {
         "namespace": "shop", "kind": "deployment", "name": "idle", "meshed": "1/1", "success": None, "rps": None,
         "latency_ms_p50": None, "latency_ms_p95": None, "latency_ms_p99": None, "tcp_open_connections": None,
-        "tcp_read_bytes_rate": None, "tcp_write_bytes_rate": None,
+        "tcp_read_bytes_rate": None, "tcp_write_bytes_rate": None, "window_seconds": 60,
     }  # fmt: skip
 
 

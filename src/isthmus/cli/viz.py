@@ -32,6 +32,7 @@ SETTINGS: Final = {
     "prometheus.enabled": ("prometheus_enabled", bool),
     "prometheus.image": ("prometheus_image", str),
     "prometheus.retention": ("prometheus_retention", str),
+    "prometheus.scrapeInterval": ("prometheus_scrape_interval", str),
     "dashboards.enabled": ("dashboards", bool),
     "registry": ("registry", str),
     "imagePullPolicy": ("image_pull_policy", str),

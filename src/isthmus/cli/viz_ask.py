@@ -49,7 +49,7 @@ def raw(client: "SyncClient", cluster: Cluster, target: str) -> bytes:
 def _ready_pod(client: "SyncClient", cluster: Cluster) -> str:
     pods = client.list(PODS, names.VIZ_NAMESPACE, labels=SELECTOR)
     if not pods:
-        fail(f"The viz extension is not installed in {cluster.label}.", INSTALL)
+        fail(f"There is no pod of the metrics API in {cluster.label}.", INSTALL)
     ready = [str(pod["metadata"]["name"]) for pod in pods if _is_ready(pod)]
     if not ready:
         fail(f"No pod of the metrics API is ready in {cluster.label}.", "Run `linkerd viz check`.")

@@ -104,7 +104,7 @@ def stat(
     complain(answer.problems, asked=time_window, covered=answer.window)
     rows = [*answer.rows, *(_silent(resource, here) for resource in missing if not (towards or source))]
     if output == "json":
-        click.echo(json.dumps(tables.stat_json(rows), indent=2))
+        click.echo(json.dumps(tables.stat_json(rows, answer.window), indent=2))
     elif rows:
         click.echo(tables.stat(rows, all_namespaces=all_namespaces, wide=output == "wide"))
     else:

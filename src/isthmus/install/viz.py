@@ -30,6 +30,7 @@ class VizValues:
     prometheus_enabled: bool = True
     prometheus_image: str = "docker.io/prom/prometheus:v2.55.1"
     prometheus_retention: str = "6h"
+    prometheus_scrape_interval: str = "10s"
     dashboards: bool = True
 
     @property
@@ -50,7 +51,7 @@ def manifests(values: VizValues) -> list[Manifest]:
         *_api_access(values),
         _api_service(values),
         _api(values),
-        viz_prometheus.configuration(values.namespace, metadata),
+        viz_prometheus.configuration(values.namespace, metadata, interval=values.prometheus_scrape_interval),
         *(_prometheus(values) if values.installs_prometheus else ()),
         *(viz_grafana.config_maps(values.namespace, metadata) if values.dashboards else ()),
     ]

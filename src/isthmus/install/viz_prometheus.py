@@ -16,7 +16,6 @@ PROXY_JOB: Final = "linkerd-proxy"
 CONTROLLER_JOB: Final = "linkerd-controller"
 MULTICLUSTER_JOB: Final = "linkerd-multicluster-controller"
 CONFIG_MAP: Final = "prometheus-config"
-SCRAPE_SECONDS: Final = 10
 OWNER_LABEL: Final = "__meta_kubernetes_pod_label_linkerd_io_proxy_"
 OWNERS: Final = (
     "cronjob",
@@ -30,14 +29,14 @@ OWNERS: Final = (
 CROSS_CLUSTER: Final = 'direction="outbound",dst_cluster!=""'
 
 
-def configuration(namespace: str, metadata: Callable[..., Manifest]) -> Manifest:
+def configuration(namespace: str, metadata: Callable[..., Manifest], *, interval: str) -> Manifest:
     """What the Prometheus that is installed reads, and what one that is there already may be given."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(CONFIG_MAP, namespace),
         "data": {
-            "prometheus.yml": _text(settings(namespace)),
+            "prometheus.yml": _text(settings(namespace, interval)),
             "recording.rules.yml": _text({"groups": [{"name": "isthmus", "rules": recordings()}]}),
             "alerts.rules.yml": _text({"groups": [{"name": "isthmus-alerts", "rules": alerts()}]}),
             "scrape-configs.yml": str(yaml.safe_dump(own_discovery(namespace), sort_keys=False, width=120)),
@@ -50,16 +49,15 @@ def _text(value: Manifest) -> str:
 
 
 # --- what is scraped ----------------------------------------------------------------------------------------------
-def settings(namespace: str) -> Manifest:
+def settings(namespace: str, interval: str) -> Manifest:
     """Linkerd's jobs: every series of a proxy says whose it is. The metrics API tells the targets and their labels."""
-    every = f"{SCRAPE_SECONDS}s"
 
     def found(job: str) -> Manifest:
         url = f"http://{names.VIZ_METRICS_API}.{namespace}:{API_PORT}/api/v1/targets/{job}"
-        return _job(job, {"http_sd_configs": [{"url": url, "refresh_interval": every}]})
+        return _job(job, {"http_sd_configs": [{"url": url, "refresh_interval": interval}]})
 
     return {
-        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "rule_files": ["/etc/prometheus/*.rules.yml"],
         "scrape_configs": [
             {"job_name": "prometheus", "static_configs": [{"targets": [f"localhost:{PORT}"]}]},

@@ -114,9 +114,9 @@ def _stat_columns(kind: str, *, mixed: bool, all_namespaces: bool, wide: bool) -
     return [*columns, *REQUESTS, *CONNECTIONS, *(BYTES if wide else ())]
 
 
-def stat_json(rows: Sequence[StatRow]) -> list[dict[str, Any]]:
-    """Linkerd's keys; a number that is not known is null."""
-    return [_stat_object(row) for row in rows]
+def stat_json(rows: Sequence[StatRow], window: float) -> list[dict[str, Any]]:
+    """Linkerd's keys, and the seconds that rates are over; a number that is not known is null."""
+    return [_stat_object(row) | {"window_seconds": window} for row in rows]
 
 
 def _stat_object(row: StatRow) -> dict[str, Any]:
