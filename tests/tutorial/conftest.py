@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import pytest
 from tests.lab_fixture import Lab, start
 from tests.tutorial.reader import Reader
-from tests.tutorial.reading import BESIDE, GIVEN, tutorial
+from tests.tutorial.reading import GIVEN, tutorial
 
 
 @pytest.fixture(scope="module")
 def text() -> str:
     """The tutorial's text. Where the project is tested for everyone, its absence is a failure."""
-    if path := tutorial():
-        return path.read_text()
-    missing = f"there is no tutorial at {BESIDE}; ${GIVEN} names another file"
+    if tutorial().exists():
+        return tutorial().read_text()
+    missing = f"there is no tutorial at {tutorial()}; ${GIVEN} names another file"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)

@@ -35,10 +35,9 @@ class Command:
         return self.text.startswith("#")
 
 
-def tutorial() -> Path | None:
-    """Where the tutorial is, if it is there."""
-    path = Path(os.environ.get(GIVEN) or BESIDE)
-    return path if path.exists() else None
+def tutorial() -> Path:
+    """Where the tutorial is, or should be."""
+    return Path(os.environ.get(GIVEN) or BESIDE)
 
 
 def blocks(text: str) -> list[Block]:

@@ -71,9 +71,8 @@ def test_a_comment_says_which_cluster_is_meant_and_a_command_does_not(text: str,
     assert substitutions.context(text) == cluster
 
 
-def test_the_tutorial_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "other.md"
-    monkeypatch.setenv(GIVEN, str(path))
-    assert tutorial() is None
-    path.write_text(TEXT)
-    assert tutorial() == path
+def test_the_tutorial_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(GIVEN, "/somewhere/other.md")
+    assert tutorial() == Path("/somewhere/other.md")
+    monkeypatch.delenv(GIVEN)
+    assert tutorial().name == "tutorial.md"
