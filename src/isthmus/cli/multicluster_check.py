@@ -73,6 +73,12 @@ def category(extension: "Extension") -> Category:
                 patience=LINK_PATIENCE,
             ),
             made(
+                "remote cluster access credentials are renewed in time",
+                "credentials-renewed",
+                extension.require_renewals,
+                warning=True,
+            ),
+            made(
                 "clusters share trust anchors",
                 "clusters-share-anchors",
                 lambda: extension.require_condition("TrustEstablished"),
@@ -179,6 +185,15 @@ class Extension:
                 wrong.append((item, "the controller has not looked at it yet"))
             elif found["status"] != "True" and found["reason"] != "NoGateway":
                 wrong.append((item, found.get("message") or found["reason"]))
+        _raise_for(wrong)
+
+    def require_renewals(self) -> None:
+        """That no Link is about to break: its credentials still work, and nothing comes after them."""
+        wrong = []
+        for item in self.links():
+            conditions = (item.get("status") or {}).get("conditions") or []
+            found = [each for each in conditions if each.get("reason") == "CredentialsNotRenewed"]
+            wrong += [(item, str(each.get("message"))) for each in found]
         _raise_for(wrong)
 
     def require_permissions(self) -> None:
