@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from isthmus.install import certificates, controlplane, multicluster
+from isthmus.install import certificates, controlplane, multicluster, viz
 from isthmus.install.multicluster import MulticlusterValues
 from isthmus.install.values import InstallValues
 
@@ -43,7 +43,11 @@ class Grant:
 
 def grants() -> Iterator[Grant]:
     values = InstallValues(certificates=certificates.fresh(cluster_domain="cluster.local"))
-    objects = [*controlplane.manifests(values), *multicluster.manifests(MulticlusterValues(trust_domain="td"))]
+    objects = [
+        *controlplane.manifests(values),
+        *multicluster.manifests(MulticlusterValues(trust_domain="td")),
+        *viz.manifests(viz.VizValues()),
+    ]
     roles = {key(item): item for item in objects if item["kind"] in ("Role", "ClusterRole")}
     for binding in objects:
         if not binding["kind"].endswith("Binding"):
@@ -123,3 +127,9 @@ def test_a_linking_cluster_reads_what_it_mirrors_and_registers_its_roots() -> No
 def test_only_the_controller_writes_verdicts() -> None:
     writers = {grant.account for grant in ALL if grant.resource in ("federatedtrustdomains/status", "links/status")}
     assert writers == {"linkerd-multicluster-controller"}
+
+
+def test_who_tells_numbers_reads_pods_and_their_owners_and_nothing_else() -> None:
+    found = {(grant.resource, *sorted(grant.verbs)) for grant in ALL if grant.account == "metrics-api"}
+    assert found == {(kind, "list", "watch") for kind in ("pods", "jobs", "trafficsplits")}
+    assert not [grant for grant in ALL if grant.account == "prometheus"]
