@@ -1,6 +1,8 @@
 """A known number of requests, answers, delays and bytes: what both proxies say of them, to the last one."""
 
 import asyncio
+import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -226,6 +228,41 @@ async def test_through_a_gateway_both_ends_name_each_other_and_the_gateway_its_t
         assert opened >= 1
         assert gateway.total("gateway_tunnels", **who) == opened - closed >= 1
         assert gateway.total("tcp_read_bytes_total", direction="inbound", peer="src", tls="true") > 0
+
+
+async def test_members_of_a_federated_service_count_for_the_cluster_each_is_in(world: World) -> None:
+    """One group: here, behind a gateway, and dialled directly on a flat network."""
+    flat = await world.mesh.pod("flat")
+    members = (
+        world.near.endpoint(),
+        world.there(),
+        replace(flat.endpoint(), cluster="north", namespace="shop", service="web"),
+    )
+    vip = world.vip(members)
+    async with echo(world.near) as here, echo(world.far) as there, echo(flat) as north:
+        for _ in range(30):
+            assert await world.get(vip) == 200
+        served = {"": here.served, "east": there.served, "north": north.served}
+    assert all(served.values())
+    samples = await scraped(world.client)
+    for cluster, expected in served.items():
+        assert samples.total("request_total", dst_service=world.service, dst_cluster=cluster) == expected
+        mine = {"direction": "outbound", "dst_service": world.service, "dst_cluster": cluster}
+        assert samples.total("tcp_open_total", peer="dst", **mine) >= 1
+
+
+async def test_a_stranger_at_the_gateway_is_counted(world: World) -> None:
+    before = (await scraped(world.gateway)).total("inbound_tls_refused_total")
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+    stranger.set_alpn_protocols(["h2"])
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        reader, writer = await asyncio.open_connection(
+            world.gateway.address, names.GATEWAY_PORT, ssl=stranger, server_hostname=names.GATEWAY_SNI
+        )
+        await reader.read()
+        writer.close()
+    await shows(world.gateway, lambda now: now.total("inbound_tls_refused_total") == before + 1)
 
 
 async def test_a_gateway_counts_what_it_refuses(world: World) -> None:
