@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from isthmus import names
@@ -16,6 +15,7 @@ from isthmus.multicluster.apply import apply, create_namespaces
 from isthmus.multicluster.diff import Delete, Patch, federated_diff
 from isthmus.multicluster.federated import Membership
 from isthmus.multicluster.local import Local
+from isthmus.multicluster.mirroring import judged
 from isthmus.multicluster.objects import SERVICES, Service, is_federated
 from isthmus.multicluster.plans import Outcome
 from isthmus.multicluster.settings import Settings
@@ -126,9 +126,3 @@ def without(service: Service, target: str) -> Patch | Delete | None:
         return Delete(SERVICES, service.key)
     annotations = {names.REMOTE_DISCOVERY: ",".join(rest) or None}
     return Patch(SERVICES, service.key, {"metadata": {"annotations": annotations}})
-
-
-def judged(outcome: Outcome, failures: Mapping[Key, errors.KubeError]) -> Outcome:
-    """The outcome after what was planned was tried."""
-    error = failures.get(outcome.local)
-    return replace(outcome, reason="Error", message=str(error)) if error else outcome

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,15 +13,14 @@ from isthmus.kube.client import Client, connect
 from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
-from isthmus.multicluster import acceptance, addresses, conditions, credentials, mirrors, prober, remote, status, tokens
-from isthmus.multicluster.apply import apply, create_namespaces
-from isthmus.multicluster.diff import diff
+from isthmus.multicluster import acceptance, addresses, conditions, credentials, prober, remote, status, tokens
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.liveness import Liveness
 from isthmus.multicluster.local import Local
 from isthmus.multicluster.metrics import Metrics
+from isthmus.multicluster.mirroring import Mirroring
 from isthmus.multicluster.objects import LINKS, Secret, Service
-from isthmus.multicluster.plans import Gateway, Outcome, Plan
+from isthmus.multicluster.plans import Gateway, Outcome
 from isthmus.multicluster.registration import Registration
 from isthmus.multicluster.remote import Remote
 from isthmus.multicluster.renewal import Renewal
@@ -60,10 +58,7 @@ class Worker:
         members_changed: Callable[[], None],
     ) -> None:
         self.link = link
-        self.members: Mapping[Key, Service] | None = None
-        """The target's services that are to be members of federated ones; None while they are not known."""
-        self._settings = settings
-        self._members_changed = members_changed
+        self._mirroring = Mirroring(link, local, settings=settings, tell=self._tell, members_changed=members_changed)
         self._local = local
         self._recorder = recorder
         self._metrics = metrics
@@ -78,9 +73,6 @@ class Worker:
         self._addresses: tuple[str, ...] = ()
         self._resolved = not link.gateway_hosts
         self._resolve_problem = ""
-        self._outcomes: tuple[Outcome, ...] | None = None
-        self._federated: tuple[Outcome, ...] | None = None
-        self._failures: Mapping[Key, errors.KubeError] = {}
         raw = local.link(link.key) or {}
         self._status: dict[str, Any] = dict(raw.get("status") or {})
         self._liveness = Liveness("Down" if self._status.get("alive") == "False" else "Probing")
@@ -202,70 +194,25 @@ class Worker:
             tries = tries + 1 if await self._mirror() else 0
 
     async def _mirror(self) -> bool:
-        """Bring the mirrors to what they should be; whether something could not be written."""
-        self._publish_members()
-        plan = self._plan()
-        if plan is None:
+        """Whether something could not be written."""
+        if not self._resolved:
             return False
-        actions = diff(plan, self.link.target, services=self._local.services, slices=self._local.slices)
-        failures = dict(await apply(self._local.client, actions))
-        if self._settings.create_namespaces:
-            failures |= await create_namespaces(self._local.client, plan.outcomes, self.link.target)
-        self._failures = failures
-        for key, error in self._failures.items():
-            log.warning("mirror %s/%s: %s", *key, error, extra={"link": self.link.name})
-        if self._remote is not None and self._remote.synced:
-            self._report(tuple(self._judged(outcome) for outcome in plan.outcomes))
+        complete = await self._mirroring.step(self._remote, self._gateway(), alive=self._liveness.alive)
+        outcomes = self._mirroring.outcomes
+        if outcomes is not None:
+            self._metrics.mirrors(self.link.target, sum(outcome.mirrored for outcome in outcomes))
         self._status_changed.set()
-        return bool(self._failures)
+        return not complete
 
-    def _publish_members(self) -> None:
-        known = self._remote is not None and self._remote.synced
-        members = self._remote.members() if self._remote is not None and known else None
-        if members != self.members:
-            self.members = members
-            self._members_changed()
+    @property
+    def members(self) -> Mapping[Key, Service] | None:
+        """The target's services that are to be members of federated ones; None while they are not known."""
+        return self._mirroring.members
 
     def federated(self, outcomes: tuple[Outcome, ...]) -> None:
-        """What became of the members that were published."""
-        if outcomes != self._federated:
-            self._tell_skipped(outcomes, self._federated or ())
-            self._federated = outcomes
+        """What became of the members."""
+        if self._mirroring.joined(outcomes):
             self._status_changed.set()
-
-    def _plan(self) -> Plan | None:
-        if not self._resolved:
-            return None
-        services, slices = self._local.services, self._local.slices
-        gateway, namespaces = self._gateway(), self._local.namespaces
-        if self._remote is None or not self._remote.synced:
-            held = mirrors.hold(self.link.target, services=services, slices=slices, alive=self._liveness.alive)
-            return mirrors.with_probe(held, self.link, gateway=gateway, local=services, namespaces=namespaces)
-        return mirrors.plan(
-            self.link,
-            self._remote.exports(),
-            gateway=gateway,
-            local=services,
-            namespaces=namespaces,
-            with_headless=self._settings.headless,
-        )
-
-    def _judged(self, outcome: Outcome) -> Outcome:
-        error = self._failures.get(outcome.local)
-        return replace(outcome, reason="Error", message=str(error)) if error else outcome
-
-    def _report(self, outcomes: tuple[Outcome, ...]) -> None:
-        self._tell_skipped(outcomes, self._outcomes or ())
-        self._outcomes = outcomes
-        self._metrics.mirrors(self.link.target, sum(outcome.mirrored for outcome in outcomes))
-
-    def _tell_skipped(self, outcomes: Iterable[Outcome], before: Iterable[Outcome]) -> None:
-        """An event for each service that is not mirrored, unless its namespace is about to be there."""
-        old = set(before)
-        for outcome in outcomes:
-            soon = outcome.reason == "MissingNamespace" and self._settings.create_namespaces
-            if not outcome.mirrored and outcome not in old and not soon:
-                self._tell("ServiceMirroringSkipped", f"{'/'.join(outcome.remote)}: {outcome.message}")
 
     def _tell(self, reason: str, message: str, *, normal: bool = False) -> None:
         self._recorder.record(self.link.reference, reason, message, type="Normal" if normal else "Warning")
@@ -304,6 +251,7 @@ class Worker:
                 self._tell(condition.reason, condition.message)
 
     def _knowledge(self) -> status.Knowledge:
+        made = self._mirroring
         roots = self._judge_roots()
         registration = self._registration
         return status.Knowledge(
@@ -316,10 +264,10 @@ class Worker:
                 conditions.gateway_alive(
                     self.link, self._liveness, problem="" if self._addresses else self._resolve_problem
                 ),
-                conditions.synced(self.link, self._outcomes, self._federated, self._failures),
+                conditions.synced(self.link, made.outcomes, made.federated, made.failures),
             ),
-            outcomes=self._outcomes,
-            federated=self._federated,
+            outcomes=made.outcomes,
+            federated=made.federated,
             latency_ms=self._latency[1],
             roots=roots,
             registered_trust_domain=registration.domain if registration else "",
