@@ -22,10 +22,21 @@ class Identity:
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
         self.answers: list[tuple[int, object]] = []
+        self.issuer = "first"
+
+    async def who_signs(self, _: web.Request) -> web.Response:
+        return web.json_response({"issuer": self.issuer})
 
     async def certify(self, request: web.Request) -> web.Response:
         self.asked.append(msgspec.json.decode(await request.read()))
-        status, body = self.answers.pop(0) if self.answers else (200, issued(timedelta(hours=1)))
+        status, body = (
+            self.answers.pop(0)
+            if self.answers
+            else (
+                200,
+                issued(timedelta(hours=1)) | {"issuer": self.issuer},
+            )
+        )
         return web.Response(status=status, body=msgspec.json.encode(body))
 
 
@@ -44,6 +55,7 @@ async def certificate_from(identity: Identity, tmp_path, **arguments) -> AsyncIt
     (tmp_path / "token").write_text("the-token\n")
     application = web.Application()
     application.router.add_post("/certify", identity.certify)
+    application.router.add_get("/issuer", identity.who_signs)
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls.server_context(SERVER)).start()
@@ -106,3 +118,19 @@ async def test_it_tries_again_after_a_failure_and_renews_before_expiry(identity,
         task.cancel()
     assert first.key_pem != second.key_pem
     assert len(identity.asked) == 4
+
+
+async def test_a_certificate_of_a_former_issuer_is_replaced_before_its_time(identity, tmp_path, monkeypatch):
+    monkeypatch.setattr("isthmus.kube.workload.CHECK_SECONDS", 0.01)
+    seen: asyncio.Queue[Credentials] = asyncio.Queue()
+    async with (
+        certificate_from(identity, tmp_path, on_change=seen.put_nowait) as certificate,
+        asyncio.TaskGroup() as tasks,
+    ):
+        running = tasks.create_task(certificate.run())
+        assert (await seen.get()).issuer == "first"
+        identity.issuer = "second"
+        async with asyncio.timeout(5):
+            assert (await seen.get()).issuer == "second"
+        running.cancel()
+    assert len(identity.asked) == 2

@@ -58,7 +58,14 @@ def check(*, cluster: Cluster, pre: bool, proxy: bool, namespace: str | None, wa
         if pre:
             categories = [kubernetes_api(client), _pre(client)]
         elif proxy:
-            categories = [kubernetes_api(client), _data_plane(ControlPlane(client), namespace)]
+            from isthmus.cli.holdings import holdings
+
+            plane = ControlPlane(client)
+            categories = [
+                kubernetes_api(client),
+                _data_plane(plane, namespace),
+                certificate_checks.data_plane(lambda: holdings(cluster, client, namespace), plane),
+            ]
         else:
             plane = ControlPlane(client)
             categories = [

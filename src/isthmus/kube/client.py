@@ -5,6 +5,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -322,6 +324,17 @@ class SyncClient(_Connection):
         if answer.status_code >= 400:
             raise requests.failure(request, answer.status_code, answer.content, self.server)
         return answer.content
+
+    def clock(self) -> datetime:
+        """The time of day by the clock of the API server, to the second."""
+        try:
+            answer = self._http.request("GET", "/version")
+        except _NETWORK_ERRORS as error:
+            raise self.unreachable("/version", error) from error
+        try:
+            return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+        except (KeyError, ValueError) as error:
+            raise errors.KubeError(f"{self.server} does not say what time it is") from error
 
 
 __all__ = ["MANAGER", "Client", "SyncClient", "connect", "connect_sync", "plain"]
