@@ -29,6 +29,18 @@ def test_clients_of_other_clusters_are_believed_only_where_they_may_come() -> No
     assert trust.inbound(state, usable, exposed=True).bundles == (OWN, TrustBundle("west", "roots of west"))
 
 
+def test_a_client_is_said_to_be_of_the_cluster_that_this_one_links_to_under_that_name() -> None:
+    """In a comment, for metrics. What a cluster calls itself is not asked."""
+    state = make.state()
+    make.put(state, make.federated("z", "roots of z"), make.link("north", trust_domain="z"))
+    make.put(state, make.federated("y", "roots of y"))
+    assert trust.inbound(state, usable, exposed=True).bundles == (
+        OWN,
+        TrustBundle("y", "roots of y"),
+        TrustBundle("z", "# cluster north\nroots of z"),
+    )
+
+
 def test_nobody_else_speaks_for_this_clusters_domain() -> None:
     state = make.state()
     make.put(state, make.federated(make.DOMAIN, "forged roots"), make.link("east", trust_domain=make.DOMAIN))
