@@ -39,6 +39,12 @@ def test_an_edge_in_plain_text_says_why() -> None:
     assert (edge.no_tls_reason, edge.server_id, edge.client_id) == ("not_provided_by_service_discovery", "", "")
 
 
+def test_edges_of_pods_name_the_pod_of_the_other_cluster() -> None:
+    shown = views.requests(6, **views.STANDBY) + views.requests(6, dst_pod="backend-7", **views.STANDBY)
+    view = views.cluster({("frontend-1", "frontend"): shown})
+    assert [party(e.target) for e in answer(view, EdgesQuestion(kind="pod")).edges] == ["east:po/backend-7"]
+
+
 def test_edges_of_another_namespace_are_others() -> None:
     assert edges(namespace="market") == []
     with pytest.raises(UnknownResourceError, match="is no end of a connection"):

@@ -106,7 +106,8 @@ def _targets(view: View, kind: str, here: Target, labels: Labels) -> Iterator[Pa
         yield Party(kind=kind, name=namespace, namespace="", cluster=cluster)
     elif workload := labels.get(known(kind).target_label):
         yield Party(kind=kind, name=workload, namespace=namespace, cluster=cluster)
-    elif service := labels.get("dst_target_service") or labels.get("dst_service"):
+    elif kind != "pod" and (service := labels.get("dst_target_service") or labels.get("dst_service")):
+        # A series that names no pod is told of the pods by another one.
         yield Party(kind="service", name=service, namespace=namespace, cluster=cluster)
 
 

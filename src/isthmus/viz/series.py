@@ -16,8 +16,8 @@ from isthmus.viz import exposition
 HISTORY_SECONDS: Final = 660.0
 """Ten minutes and the last look before them."""
 MOST_SERIES_OF_A_POD: Final = 20_000
-MOST_SERIES: Final = 200_000
-"""Of all pods together; about 300 bytes each, and 16 more for each look at which it had changed."""
+MOST_SERIES: Final = 150_000
+"""Of all pods together; about 1 KB each, and 12 bytes more for each look at which it had changed."""
 
 COUNTERS: Final = frozenset(
     {
@@ -73,7 +73,7 @@ class Series:
 
     def __init__(self) -> None:
         self.total = 0.0
-        self.looks: array[int] = array("L")
+        self.looks: array[int] = array("I")
         self.values: array[float] = array("d")
 
     def record(self, look: int) -> None:
