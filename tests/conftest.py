@@ -21,6 +21,7 @@ STARTS_PROGRAMS = (
     "lab/controllers",
     "lab/node/test_streams.py",
     "multicluster/test_controller.py",
+    "multicluster/test_shared_anchors.py",
     "multicluster/test_modes.py",
     "multicluster/test_renewal.py",
     "proxy/test_agent.py",
