@@ -129,3 +129,10 @@ def test_a_proxy_has_the_installations_resources_unless_its_pod_says_otherwise()
     config = Config(trust_domain="td", trust_anchors="", proxy_cpu_request="100m", proxy_memory_limit="250Mi")
     proxy = containers.proxy_container({"config.linkerd.io/proxy-memory-limit": "1Gi"}, config)
     assert proxy["resources"] == {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}
+    assert containers.proxy_container({}, config)["resources"]["limits"] == {"memory": "250Mi"}
+
+
+def test_ports_that_the_installation_skips_are_skipped_unless_the_pod_says_otherwise() -> None:
+    config = Config(trust_domain="td", trust_anchors="", skip_inbound_ports="1-5", skip_outbound_ports="25")
+    arguments = containers.init_container({"config.linkerd.io/skip-outbound-ports": "26"}, config)["args"]
+    assert {"--inbound-ports-to-ignore=1-5", "--outbound-ports-to-ignore=26"} <= {*arguments}
