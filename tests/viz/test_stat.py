@@ -90,11 +90,6 @@ def test_another_namespace_has_other_workloads() -> None:
     assert len(ask("deploy", namespace="other", all_namespaces=True)) == 3
 
 
-def test_names_that_were_selected_by_label_are_the_only_rows() -> None:
-    assert [row.name for row in ask("deploy", names=("backend", "gone"))] == ["backend"]
-    assert ask("deploy", names=()) == []
-
-
 def test_rates_are_over_the_time_that_is_known() -> None:
     view = views.cluster(began=views.END - 30)
     question = StatQuestion(resources=(Resource("deployment", "frontend"),), to=Resource("service", "backend-east"))

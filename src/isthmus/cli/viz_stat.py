@@ -8,6 +8,7 @@ import click
 from isthmus.cli.connection import connected
 from isthmus.cli.options import Cluster, cluster_options, fail
 from isthmus.cli.viz_ask import ask, complain, kind_of, require_existing, understood, window
+from isthmus.kube.meta import key_of
 from isthmus.viz import api, tables
 from isthmus.viz.kinds import Resource, UnknownResourceError
 from isthmus.viz.stat import require_sense
@@ -90,8 +91,7 @@ def stat(
             require_sense(question)
         except UnknownResourceError as error:
             fail(str(error))
-        if selector is not None:
-            question = _selected(client, question, selector)
+        chosen = None if selector is None else _labelled(client, question, selector)
         answer = ask(client, cluster, api.STAT_PATH, question, api.StatAnswer)
         missing = _missing(question, answer)
         if not all_namespaces:
@@ -102,7 +102,8 @@ def stat(
             if not answer.rows and source:
                 require_existing(client, source, from_namespace or here)
     complain(answer.problems, asked=time_window, covered=answer.window)
-    rows = [*answer.rows, *(_silent(resource, here) for resource in missing if not (towards or source))]
+    told = [row for row in answer.rows if chosen is None or (row.namespace, row.name) in chosen]
+    rows = [*told, *(_silent(resource, here) for resource in missing if not (towards or source))]
     if output == "json":
         click.echo(json.dumps(tables.stat_json(rows, answer.window), indent=2))
     elif rows:
@@ -111,18 +112,15 @@ def stat(
         click.echo("No traffic found.", err=True)
 
 
-def _selected(client: "SyncClient", question: api.StatQuestion, selector: str) -> api.StatQuestion:
-    """The same for the objects that carry the labels."""
+def _labelled(client: "SyncClient", question: api.StatQuestion, selector: str) -> set[tuple[str, str]]:
+    """Namespaces and names of the objects that carry the labels."""
     if len(question.resources) != 1 or question.resources[0].name:
         fail("--selector goes with one kind and no names.", "Like `linkerd viz stat deploy -l app=web`.")
     kind = kind_of(question.resources[0])
     if kind is None:
-        fail(f"{question.resources[0]} are no objects with labels.")
+        fail(f"--selector: {question.resources[0]} is no kind of object with labels.")
     where = None if question.all_namespaces or not kind.namespaced else question.namespace
-    found = client.list(kind, where, labels=selector)
-    import msgspec
-
-    return msgspec.structs.replace(question, names=tuple(item["metadata"]["name"] for item in found))
+    return {key_of(item) for item in client.list(kind, where, labels=selector)}
 
 
 def _missing(question: api.StatQuestion, answer: api.StatAnswer) -> list[Resource]:

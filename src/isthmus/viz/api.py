@@ -37,7 +37,7 @@ class Refusal(msgspec.Struct, frozen=True):
 class StatQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`to` and `from_` narrow to traffic towards or from a resource, as the client's proxy saw it.
 
-    `names` narrows every resource without a name to these, None for no narrowing. `window` is in seconds.
+    `window` is in seconds.
     """
 
     resources: tuple[Resource, ...]
@@ -47,7 +47,6 @@ class StatQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     to_namespace: str = ""
     from_: Resource | None = None
     from_namespace: str = ""
-    names: tuple[str, ...] | None = None
     window: float = 60.0
     unmeshed: bool = False
 

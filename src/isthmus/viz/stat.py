@@ -108,15 +108,10 @@ def _of_kind(view: View, question: StatQuestion, kind: str, window: float) -> It
 
 def _wanted(question: StatQuestion, kind: str) -> Callable[[Key], bool]:
     named = {resource.name for resource in question.resources if resource.kind == kind}
-    if "" in named:
-        named = set(question.names) if question.names is not None else set()
-        everything = question.names is None
-    else:
-        everything = False
 
     def wanted(key: Key) -> bool:
         here = kind == "namespace" or question.all_namespaces or key[0] == question.namespace
-        return here and (everything or key[1] in named)
+        return here and ("" in named or key[1] in named)
 
     return wanted
 
