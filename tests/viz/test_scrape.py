@@ -137,3 +137,11 @@ async def test_a_question_gets_numbers_of_the_moment(monkeypatch: pytest.MonkeyP
                     assert sentence in msgspec.json.decode(await answer.read(), type=api.Refusal).refused
             async with http.get(f"{api.TARGETS_PATH}linkerd-proxy") as answer:
                 assert await answer.json() == [{"job": "linkerd-proxy"}]
+
+
+async def test_what_a_pod_sends_instead_of_metrics_cannot_write_on_a_terminal() -> None:
+    no_gzip = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1b[2J"
+    async with scraper({"127.0.0.1": no_gzip}) as made:
+        (known,) = made.known
+        assert known.error
+        assert known.error.isprintable()

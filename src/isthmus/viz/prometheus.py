@@ -6,6 +6,7 @@ import aiohttp
 import msgspec
 
 from isthmus.viz.api import PrometheusState
+from isthmus.viz.tables import plain
 
 SECONDS: Final = 3.0
 MOST_BYTES: Final = 1024 * 1024
@@ -43,7 +44,7 @@ async def state(url: str) -> PrometheusState:
     except aiohttp.ClientResponseError as error:
         return PrometheusState(url=url, problem=f"it answered with {error.status}")
     except (aiohttp.ClientError, OSError) as error:
-        return PrometheusState(url=url, problem=str(error) or type(error).__name__)
+        return PrometheusState(url=url, problem=plain(str(error) or type(error).__name__))
     except ValueError:
         return PrometheusState(url=url, problem="its answer is not that of a Prometheus")
     return PrometheusState(url=url, proxies=proxies)

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from isthmus import names
 from isthmus.viz.series import HISTORY_SECONDS, MOST_SERIES, History
+from isthmus.viz.tables import plain
 from isthmus.viz.workloads import Target
 
 PERIOD: Final = 10.0
@@ -22,6 +23,8 @@ FRESH_SECONDS: Final = 1.0
 """Numbers that are not older than this are not read again for a question."""
 PATIENCE: Final = 4.0
 """The longest that a question waits for fresh numbers; then it gets those that are there."""
+LONGEST_REASON: Final = 200
+"""Characters: what a library says of an answer may quote it."""
 TOLD: Final = 3
 """So many pods are named in a problem; of the rest the number."""
 
@@ -145,7 +148,7 @@ class Scraper:
         except aiohttp.ClientResponseError:
             return None, "its answer is not HTTP"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return None, str(error) or type(error).__name__
+            return None, plain(str(error) or type(error).__name__)[:LONGEST_REASON]
         return b"".join(chunks), ""
 
     def _beginning(self, target: Target) -> float | None:
