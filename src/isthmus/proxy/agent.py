@@ -47,6 +47,8 @@ class Agent:
         self._seen = bytearray()
         self._look_pause = LOOK_SECONDS
         self._look_at = 0.0
+        self._mark = 0
+        self._told = b""
         self._failures = 0
         self._refreshes = 0
         self._wake_at: float | None = None
@@ -182,14 +184,14 @@ class Agent:
         """Ask Envoy what destination told it of roots and issuer: a rotation does not wait for the next renewal."""
         self._looking, write_end = os.pipe()
         self._seen.clear()
-        settings = self._settings
+        settings, known = self._settings, self._mark
 
         def look() -> None:
             from isthmus.proxy import held
 
             signal.alarm(ATTEMPT_SECONDS)
             with os.fdopen(write_end, "wb") as answer:
-                answer.write(held.look(settings.envoy_admin_port, settings.trust_domain).encode())
+                answer.write(held.glance(settings.envoy_admin_port, settings.trust_domain, known))
 
         self._fork(look)
         os.close(write_end)
@@ -201,7 +203,10 @@ class Agent:
             return
         os.close(self._looking)
         self._looking = -1
-        why = self._outdated(bytes(self._seen))
+        if self._seen:
+            mark, _, self._told = bytes(self._seen).partition(b"\n")
+            self._mark = int(mark)
+        why = self._outdated(self._told)
         self._look_pause = min(2 * self._look_pause, LONGEST_LOOK_SECONDS) if why else LOOK_SECONDS
         self._look_at = time.monotonic() + self._look_pause * (1 - _spread() / 4)
         if why and self._state == lifecycle.RUNNING:
