@@ -102,7 +102,7 @@ async def test_a_pod_that_cannot_be_read_is_told_and_the_others_are_read(monkeyp
 
 
 async def test_a_question_gets_numbers_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(scrape, "LEAST_APART", 0.0)
     bodies: dict[str, bytes | None] = {"127.0.0.1": text(5)}
     async with scraper(bodies) as made:
 
@@ -145,3 +145,19 @@ async def test_what_a_pod_sends_instead_of_metrics_cannot_write_on_a_terminal() 
         (known,) = made.known
         assert known.error
         assert known.error.isprintable()
+
+
+async def test_a_question_during_a_round_waits_for_one_that_began_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "LEAST_APART", 0.0)
+    bodies: dict[str, bytes | None] = {"127.0.0.1": text(5), "127.0.0.2": None}
+    monkeypatch.setattr(scrape, "SECONDS_PER_POD", 0.3)
+    async with scraper(bodies) as made:
+        (good,) = [each for each in made.known if not each.error]
+        earlier = asyncio.create_task(made.look())
+        await until(lambda: len(good.history.times) == 2)
+        bodies["127.0.0.1"] = text(12)
+        await made.fresh()
+        await earlier
+        (group,) = [each for each in good.history.groups.values() if each.labels.get("classification") == "success"]
+        (answered,) = group.series.values()
+        assert answered.total == 7

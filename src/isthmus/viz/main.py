@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from isthmus import names
 from isthmus.kube import admin, process
@@ -41,13 +41,20 @@ async def run(flags: argparse.Namespace) -> None:
         await MetricsApi(flags, client).run()
 
 
+def steady_clock() -> Callable[[], float]:
+    """The time of day as it was at the start and has passed since, whatever is done to the machine's clock."""
+    offset = time.time() - time.monotonic()
+    return lambda: offset + time.monotonic()
+
+
 class MetricsApi:
     """The parts, and the order in which they begin."""
 
     def __init__(self, flags: argparse.Namespace, client: Client) -> None:
         self._flags = flags
         self._observer = Observer(client)
-        self._scraper = Scraper(lambda: self._observer.targets, time.time, metrics=Metrics())
+        self._clock = steady_clock()
+        self._scraper = Scraper(lambda: self._observer.targets, self._clock, metrics=Metrics())
         self._serving = False
 
     async def run(self) -> None:
@@ -72,7 +79,7 @@ class MetricsApi:
         known = [(each.target, each.history) for each in self._scraper.known]
         gone = {(target.namespace, target.name): target for target, _ in known}
         return View(
-            now=time.time(),
+            now=self._clock(),
             began=self._scraper.began,
             pods=targets,
             histories=known,
@@ -87,7 +94,7 @@ class MetricsApi:
         return api.Status(
             pods=sum(1 for each in known if not each.error),
             series=sum(each.history.size for each in known),
-            covered=time.time() - self._scraper.began if self._scraper.began else 0.0,
+            covered=self._clock() - self._scraper.began if self._scraper.began else 0.0,
             problems=tuple(self._scraper.problems()),
             prometheus=await prometheus.state(self._flags.prometheus_url),
         )

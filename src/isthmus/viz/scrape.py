@@ -17,11 +17,11 @@ from isthmus.viz.workloads import Target
 
 PERIOD: Final = 10.0
 AT_ONCE: Final = 20
-SECONDS_PER_POD: Final = 3.0
+SECONDS_PER_POD: Final = 2.0
 MOST_BYTES: Final = 8 * 1024 * 1024
-FRESH_SECONDS: Final = 1.0
-"""Numbers that are not older than this are not read again for a question."""
-PATIENCE: Final = 4.0
+LEAST_APART: Final = 1.0
+"""Rounds do not begin sooner after each other than this, however many ask."""
+PATIENCE: Final = 6.0
 """The longest that a question waits for fresh numbers; then it gets those that are there."""
 LONGEST_REASON: Final = 200
 """Characters: what a library says of an answer may quote it."""
@@ -70,7 +70,8 @@ class Scraper:
         self._known: dict[str, Known] = {}
         self._started = clock()
         self._round = asyncio.Lock()
-        self._finished = 0.0
+        self._last_began = 0.0
+        self._late = False
         self.began = 0.0
         """Since when numbers are kept, the beginning of the first round; 0 before that is over."""
 
@@ -89,27 +90,30 @@ class Scraper:
                 await asyncio.sleep(PERIOD)
 
     async def fresh(self) -> None:
-        """Look now, unless somebody just did; not longer than a person waits."""
-        if self.began and self._clock() - self._finished > FRESH_SECONDS:
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    await self.look()
-            except TimeoutError:
-                log.warning("the pods could not all be read within %.0f s", PATIENCE)
+        """Return when all that was counted before the call is known; not later than a person waits."""
+        if not self.began:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.look()
+        except TimeoutError:
+            self._late = True
 
     async def look(self) -> None:
-        """One round; who comes while one runs waits for it and is content with it."""
+        """One round, or the next that somebody else begins: one that began earlier may have missed something."""
         came = self._clock()
         async with self._round:
-            if self._finished and self._finished - came > 0:
+            if self._last_began > came:
                 return
+            await asyncio.sleep(self._last_began + LEAST_APART - self._clock())
+            self._last_began = self._clock()
             targets = [each for each in self._targets() if each.meshed and each.running and each.ip]
             limit = asyncio.Semaphore(AT_ONCE)
             async with asyncio.TaskGroup() as group:
                 for target in targets:
                     group.create_task(self._read(target, limit))
-            self._finished = self._clock()
-            self.began = self.began or came
+            self._late = False
+            self.began = self.began or self._last_began
             self._forget({target.uid for target in targets})
 
     async def _read(self, target: Target, limit: asyncio.Semaphore) -> None:
@@ -172,6 +176,9 @@ class Scraper:
 
     def problems(self) -> Iterator[str]:
         """What makes the numbers incomplete, in sentences."""
+        if self._late:
+            age = self._clock() - self._last_began
+            yield f"The pods could not all be read within {PATIENCE:.0f} s: some numbers are {age:.0f} s old, or older."
         failed = [each for each in self._known.values() if each.asked and each.error]
         if failed:
             yield _sentence("The proxies of these pods cannot be read", [(each, each.error) for each in failed])
