@@ -1,11 +1,12 @@
-"""The tutorial's two clusters, as `isthmus demo` leaves them: installed, linked, backend in east, frontend in west."""
+"""The tutorial's clusters as `isthmus demo` leaves them: backend in east, frontend in west. And three for a ring."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.lab_fixture import Lab, environment_of
+from tests.e2e import ring as three
+from tests.lab_fixture import Lab, environment_of, start
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,20 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
     finally:
         lab.isthmus("lab", "down", check=False)
+
+
+@pytest.fixture(scope="session")
+def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Three clusters without links, for the session; a test says which links it wants. $ISTHMUS_TEST_RING as above."""
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    if given := os.environ.get("ISTHMUS_TEST_RING"):
+        yield Lab(Path(given), dict(os.environ) | environment_of(Path(given)))
+        return
+    path = tmp_path_factory.mktemp("ring") / "lab"
+    try:
+        lab = start(path, clusters=",".join(three.CLUSTERS))
+        three.prepare(lab)
+        yield lab
+    finally:
+        Lab(path, dict(os.environ)).isthmus("lab", "down", check=False)
