@@ -1,6 +1,9 @@
 """Work follows use: a change reaches whom it concerns, and costs nothing elsewhere."""
 
+from collections.abc import Callable
+
 import pytest
+from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from tests.mesh import objects as make
 
@@ -26,13 +29,33 @@ class Remotes:
         self.wanted: set[RemoteKey] = set()
 
 
+class Clock:
+    """Time passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.due: list[Callable[[], None]] = []
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.due.append(call)
+
+    def passes(self) -> None:
+        due, self.due = self.due, []
+        for call in due:
+            call()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture
 def remotes() -> Remotes:
     return Remotes()
 
 
 @pytest.fixture
-def world(remotes: Remotes) -> World:
+def world(remotes: Remotes, clock: Clock) -> World:
     state = make.state()
     gateway = make.pod("gw", "10.244.0.4", namespace="linkerd-multicluster", annotations={
         names.ENABLE_GATEWAY_ANNOTATION: "true"
@@ -44,7 +67,9 @@ def world(remotes: Remotes) -> World:
     metadata = make.mirror_metadata("east", "web.shop.svc.cluster.local")
     make.put(state, make.service("web-east", "10.96.0.9", 80, **metadata))
     state.take_changed()
-    return World(state, remote_wanted=remotes.wanted.add, remote_unwanted=remotes.wanted.discard)
+    return World(
+        state, remote_wanted=remotes.wanted.add, remote_unwanted=remotes.wanted.discard, later=clock.call_later
+    )
 
 
 class Listener:
@@ -150,18 +175,65 @@ def test_what_was_held_back_for_a_standby_is_told_when_the_standby_turns_out_to_
     assert (told.version, told.provisional) == (held.version, False)
 
 
-def test_moving_to_a_standby_and_back_changes_endpoints_only(world: World) -> None:
-    """A changed cluster would be a new one, with new connections, just when they are needed."""
+def with_standby(world: World) -> Listener:
+    """The split of the tutorial, and a proxy that listens to its service."""
     state = world.state
     state.set_split(None, make.split("web", ("web", 100), ("web-east", 0)))
     west = make.endpoint_slice("web", make.endpoint("10.244.0.9", "web-9"))
     state.set_remote(("east", "shop", "web"), Remote((west,), {"uid-web-9": workload(make.pod("web-9", "10.244.0.9"))}))
-    listener = Listener(world).clusters(WEB)
+    return Listener(world).clusters(WEB)
+
+
+def test_traffic_leaves_at_once_and_comes_back_step_by_step(world: World, clock: Clock) -> None:
+    state, listener = world.state, with_standby(world)
+    local, nobody = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1")), make.endpoint_slice("web")
+    seen = [share(listener)]
+    for old, new in ((local, nobody), (nobody, local)):
+        state.set_slice(old, new)
+        world.flush()
+        seen.append(share(listener))
+    listener.heard()
+    while clock.due:
+        clock.passes()
+        assert listener.heard() == {WEB}
+        seen.append(share(listener))
+    assert seen == [100, 0, 20, 40, 60, 80, 100]
+
+
+def test_a_destination_that_nobody_asks_for_any_more_is_not_brought_back(world: World, clock: Clock) -> None:
+    state, listener = world.state, with_standby(world)
+    local, nobody = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1")), make.endpoint_slice("web")
+    for old, new in ((local, nobody), (nobody, local)):
+        state.set_slice(old, new)
+        world.flush()
+    for type_url in (wire.CLUSTER, wire.ENDPOINTS):
+        listener.proxy.unsubscribe(type_url, WEB)
+    clock.passes()
+    assert clock.due == []
+
+
+def share(listener: Listener) -> int:
+    """Percent of the traffic that the first group gets, as Envoy reckons it."""
+    served = listener.proxy.answer(wire.ENDPOINTS, WEB)
+    assert isinstance(served, Served)
+    found = discovery_pb2.DeltaDiscoveryResponse.FromString(served.piece).resources[0].resource
+    assignment = endpoint_pb2.ClusterLoadAssignment.FromString(found.value)
+    first = [each for group in assignment.endpoints if not group.priority for each in group.lb_endpoints]
+    total = sum(each.load_balancing_weight.value for each in first)
+    healthy = sum(each.load_balancing_weight.value for each in first if each.health_status != 2)
+    return min(100, assignment.policy.overprovisioning_factor.value * healthy // total) if total else 0
+
+
+def test_moving_to_a_standby_and_back_changes_endpoints_only(world: World, clock: Clock) -> None:
+    """A changed cluster would be a new one, with new connections, just when they are needed."""
+    state, listener = world.state, with_standby(world)
     local, nobody = make.endpoint_slice("web", make.endpoint("10.244.0.7", "web-1")), make.endpoint_slice("web")
     seen = [versions(listener)]
     for old, new in ((local, nobody), (nobody, local)):
         state.set_slice(old, new)
         world.flush()
+        while clock.due:
+            clock.passes()
         seen.append(versions(listener))
     assert len({cluster for cluster, _ in seen}) == 1
     assert seen[0] != seen[1]

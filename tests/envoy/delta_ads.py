@@ -22,6 +22,8 @@ class Stream:
         self.names: dict[str, set[str]] = {}
         self.responses: asyncio.Queue[bytes] = asyncio.Queue()
         self.nonce = 0
+        self.unheard: set[str] = set()
+        """Responses that the proxy has neither taken nor refused yet."""
 
     def wants(self, kind: str, name: str) -> bool:
         return kind == LISTENER or name in self.names.get(kind, ())
@@ -35,6 +37,7 @@ class Stream:
             added = response.resources.add(name=resource.name, version=resource.version)
             added.resource.type_url = kind
             added.resource.value = resource.body
+        self.unheard.add(response.nonce)
         self.responses.put_nowait(response.SerializeToString())
 
 
@@ -54,6 +57,10 @@ class Ads(grpc.GenericRpcHandler):
             for stream in self.streams:
                 if node in (EVERYONE, stream.node) and stream.wants(resource.type_url, resource.name):
                     stream.send(resource.type_url, [resource], [])
+
+    def heard(self, node: str) -> bool:
+        """Whether a proxy has answered to everything that it was sent."""
+        return not any(stream.unheard for stream in self.streams if stream.node == node)
 
     def find(self, node: str, kind: str, name: str) -> Encoded | None:
         return self.resources.get((node, kind, name)) or self.resources.get((EVERYONE, kind, name))
@@ -82,6 +89,7 @@ class Ads(grpc.GenericRpcHandler):
     def _read(self, stream: Stream, request: Any) -> None:
         stream.node = request.node.id or stream.node
         kind = request.type_url
+        stream.unheard.discard(request.response_nonce)
         if request.HasField("error_detail"):
             self.refused.append(f"{stream.node}: {request.error_detail.message}")
         first = kind not in stream.names

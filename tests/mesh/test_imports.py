@@ -141,12 +141,13 @@ def test_without_a_member_here_the_others_share_the_traffic_at_once(state: State
     assert groups(state) == [[("east", "10.244.0.1", "east"), ("north", "10.244.0.1", "north")]]
 
 
-def test_a_local_member_that_is_not_ready_leaves_its_place_empty(state: State) -> None:
+def test_a_local_member_that_is_not_ready_is_missed_where_it_was(state: State) -> None:
     make.put(state, federated("web@east", "web"))
     linked(state, "east")
     here(state, "10.244.0.1", ready=False)
     heard(state, "east", "10.244.0.2")
-    assert groups(state) == [[], [("east", "10.244.0.2", "east")]]
+    assert groups(state) == [[("", "10.244.0.1", None)], [("east", "10.244.0.2", "east")]]
+    assert [each.ready for each in resolved(state).endpoints] == [False, True]
 
 
 def test_nobody_waits_for_a_linked_cluster_while_somebody_is_here(state: State) -> None:

@@ -34,7 +34,12 @@ def _rows(answer: OutboundCluster | GatewayCluster) -> list[dict[str, object]]:
             {"ip": address.host, "port": address.port, "identity": answer.identity.spiffe_id, "priority": 0}
             for address in answer.addresses
         ]
-    return [_row(endpoint, priority) for priority, group in enumerate(answer.priorities) for endpoint in group]
+    return [
+        _row(endpoint, priority)
+        for priority, group in enumerate(answer.priorities)
+        for endpoint in group
+        if endpoint.ready
+    ]
 
 
 def _row(endpoint: Endpoint, priority: int) -> dict[str, object]:

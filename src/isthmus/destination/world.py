@@ -17,7 +17,7 @@ from isthmus.destination import render, wire
 from isthmus.destination.render import Model
 from isthmus.destination.session import MISSING, PENDING, Answer, Unanswered
 from isthmus.destination.wire import Served
-from isthmus.mesh import exports, gateways, outbound, proxies, splits, trust
+from isthmus.mesh import exports, failback, gateways, outbound, proxies, splits, trust
 from isthmus.mesh.model import OutboundCluster
 from isthmus.mesh.state import RemoteKey, State, Topic
 from isthmus.resources.keys import Key
@@ -50,6 +50,11 @@ class _Entry:
     served: Mapping[tuple[str, str], Served] = field(default_factory=dict)
     listeners: dict[tuple["Proxy", str, str], None] = field(default_factory=dict)
 
+    def tell(self) -> None:
+        """Its listeners hear that there is news."""
+        for proxy, type_url, name in self.listeners:
+            proxy.changed(type_url, name)
+
 
 class World:
     """The resources of all proxies. Not thread-safe: everything happens on one event loop."""
@@ -60,7 +65,9 @@ class World:
         *,
         remote_wanted: Callable[[RemoteKey], None] = lambda key: None,
         remote_unwanted: Callable[[RemoteKey], None] = lambda key: None,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
+        """`later` calls after so many seconds; by default the event loop does."""
         self.state = state
         self._remote_wanted = remote_wanted
         self._remote_unwanted = remote_unwanted
@@ -68,6 +75,9 @@ class World:
         self._dependents: dict[Topic, dict[Question, None]] = {}
         self._rendered: dict[Model, tuple[Served, ...]] = {}
         self._scheduled = False
+        self._later = later or (lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call))
+        self._returning: dict[Question, None] = {}
+        """Destinations whose traffic is on its way back to whom it left."""
         self.offered_to: WeakSet[Proxy] = WeakSet()
         """Gateways that were made to forget names."""
 
@@ -91,8 +101,20 @@ class World:
         for question in questions:
             entry = self._entries.get(question)
             if entry is not None and self._ask(entry):
-                for proxy, type_url, name in entry.listeners:
-                    proxy.changed(type_url, name)
+                entry.tell()
+
+    def _let_in(self) -> None:
+        """Whoever is coming back gets a bit more."""
+        before, self._returning = self._returning, {}
+        for question in before:
+            entry = self._entries.get(question)
+            if entry is None or not isinstance(entry.model, OutboundCluster) or not entry.model.returning:
+                continue
+            model = failback.advanced(entry.model)
+            if self._keep(entry, model):
+                entry.tell()
+            if entry.model is model and model.returning:
+                self._is_returning(question)
 
     def _offer(self, changed: Iterable[Topic]) -> None:
         services = {(topic[1], topic[2]) for topic in changed if topic[0] in ("service", "slices")}
@@ -161,6 +183,16 @@ class World:
         self._depend(entry, topics)
         if isinstance(model, OutboundCluster) and isinstance(entry.model, OutboundCluster):
             model = splits.following(entry.model, model)
+        if isinstance(model, OutboundCluster) and model.returning:
+            self._is_returning(entry.question)
+        return self._keep(entry, model)
+
+    def _is_returning(self, question: Question) -> None:
+        if not self._returning:
+            self._later(failback.STEP_SECONDS, self._let_in)
+        self._returning[question] = None
+
+    def _keep(self, entry: _Entry, model: Model | Unanswered) -> bool:
         if model == entry.model:
             return False
         if model is PENDING and entry.served:

@@ -12,6 +12,12 @@ from isthmus.envoy import wire
 
 UNLIMITED = 1 << 30
 _FAILURES = 3
+_JITTER = 1.0
+"""Endpoints that were set aside together come back one after the other."""
+
+_ALL_BUT_ONE = 99
+"""Percent. Setting the last one aside, too, would refuse every request for seconds: with a gateway that restarts, all of
+the tunnels through it end at the same moment, and through the next one all of them are well."""
 
 
 def policy(*, shared: bool = False) -> Any:
@@ -72,5 +78,6 @@ def outlier_detection() -> Any:
         interval=wire.seconds(1),
         base_ejection_time=wire.seconds(2),
         max_ejection_time=wire.seconds(10),
-        max_ejection_percent=wire.uint32(100),
+        max_ejection_time_jitter=wire.seconds(_JITTER),
+        max_ejection_percent=wire.uint32(_ALL_BUT_ONE),
     )

@@ -10,8 +10,9 @@ from envoy.type.metadata.v3 import metadata_pb2
 from google.protobuf.struct_pb2 import Struct
 
 from isthmus import names
-from isthmus.envoy import balancing, metrics, protocol, tls, wire
+from isthmus.envoy import balancing, metrics, protocol, returning, tls, wire
 from isthmus.envoy.bootstrap import TUNNEL_LISTENER
+from isthmus.mesh import failback
 from isthmus.mesh.model import PLAIN, Endpoint, OutboundCluster, Peer
 
 TUNNEL_METADATA = "tunnel"
@@ -20,8 +21,8 @@ _NOBODY = "spiffe://nobody"
 _DIRECT_CONNECT_TIMEOUT = 0.5
 _TUNNEL_CONNECT_TIMEOUT = 1.0
 """A first connection through a gateway takes four round trips: TCP, TLS, CONNECT, and the inner TLS."""
-_NEVER_OVERFLOW = 100_000
-"""A standby gets traffic only when nothing before it is healthy, not when something is."""
+NEVER_OVERFLOW = 100_000
+"""An overprovisioning factor: the next group gets traffic only when nothing before it is healthy."""
 
 
 def cluster(outbound: OutboundCluster) -> Any:
@@ -47,15 +48,23 @@ def cluster(outbound: OutboundCluster) -> Any:
 
 
 def load_assignment(outbound: OutboundCluster) -> Any:
-    """The endpoints. An empty group keeps its priority, so that the others do not move when it fills."""
+    """The endpoints. An empty group keeps its priority, so that the others do not move when it fills.
+
+    The part of a group that is healthy, times the factor, is the part of the traffic that it gets; the next group gets
+    the rest. What a proxy has set aside by itself is not healthy either.
+    """
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=outbound.name,
         endpoints=[
             _locality(outbound, priority, backend, endpoints)
             for priority, group in enumerate(outbound.priorities)
             for backend, endpoints in _by_backend(group).items()
-        ],
-        policy=endpoint_pb2.ClusterLoadAssignment.Policy(overprovisioning_factor=wire.uint32(_NEVER_OVERFLOW)),
+        ]
+        + returning.placeholders(outbound),
+        policy=endpoint_pb2.ClusterLoadAssignment.Policy(
+            overprovisioning_factor=wire.uint32(failback.factor(outbound.spill_below)),
+            weighted_priority_health=bool(outbound.returning),
+        ),
     )
 
 
@@ -95,7 +104,8 @@ def _lb_endpoint(outbound: OutboundCluster, endpoint: Endpoint) -> Any:
         endpoint=endpoint_components_pb2.Endpoint(
             address=_address(endpoint), hostname=metrics.of_endpoint(outbound, endpoint, single=True)
         ),
-        load_balancing_weight=wire.uint32(max(1, endpoint.weight)),
+        load_balancing_weight=wire.uint32(max(1, endpoint.weight) * returning.scale(outbound)),
+        health_status="UNKNOWN" if endpoint.ready else "UNHEALTHY",
     )
     message.metadata.filter_metadata["envoy.transport_socket_match"].update(
         _match((endpoint.identity, endpoint.gateway is not None))

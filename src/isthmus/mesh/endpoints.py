@@ -42,7 +42,10 @@ def endpoints(
     origin: Origin,
     hostname: str = "",
 ) -> tuple[Endpoint, ...]:
-    """Ready endpoints of one port, each address once, in a stable order; only those of a hostname, if it is given."""
+    """Endpoints of one port, each address once, in a stable order; only those of a hostname, if it is given.
+
+    Also those that are not ready (yet, or any more): whoever stands by must know how many are missing.
+    """
     found: dict[Address, Endpoint] = {}
     for item in slices:
         if item.address_type == "FQDN":
@@ -50,7 +53,7 @@ def endpoints(
             continue
         numbers = item.port_numbers(port_name)
         for endpoint in item.endpoints or ():
-            if not endpoint.ready or (hostname and endpoint.hostname != hostname):
+            if endpoint.leaving or (hostname and endpoint.hostname != hostname):
                 continue
             workload = find(item, endpoint)
             if isinstance(workload, Unknown):
@@ -58,6 +61,8 @@ def endpoints(
             for address in filter(_may_be_dialled(origin), endpoint.addresses):
                 for number in numbers:
                     where = Address(address, number)
+                    if where in found and found[where].ready:
+                        continue
                     found[where] = Endpoint(
                         address=where,
                         identity=workload.identity_at(number, origin.trust_domain) if workload else None,
@@ -67,6 +72,7 @@ def endpoints(
                         namespace=origin.namespace,
                         service=origin.service,
                         owner=workload.owner if workload else "",
+                        ready=endpoint.ready,
                     )
     return tuple(found[where] for where in sorted(found))
 

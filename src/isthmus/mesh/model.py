@@ -8,6 +8,12 @@ from typing import Final, Literal
 
 from isthmus import names
 
+SPILL_BELOW: Final = 50
+"""Percent of a group's endpoints that must be ready for it to carry all traffic; with fewer, the rest goes on.
+
+A Deployment that is updated with Kubernetes' default strategy has at least as many ready among its pods, whatever its
+size: at the worst one old pod that is ready and one new that is not.
+"""
 PLAIN: Final = "plain"
 """The transport of an endpoint that has no proxy."""
 
@@ -50,6 +56,7 @@ class Endpoint:
     dialled directly. `backend` is the service for which it answers, where a TrafficSplit names several.
     `cluster` is the linked cluster in which it runs, and `namespace` and `service` are what it answers for there; all
     three are "" for a pod of this cluster. `owner` is what made the pod, as `deployment/web`, where that is known.
+    One that is not `ready` gets no traffic, but counts as one of its group that could not take its part of it.
     """
 
     address: Address
@@ -62,6 +69,7 @@ class Endpoint:
     namespace: str = ""
     service: str = ""
     owner: str = ""
+    ready: bool = True
 
 
 Peer = tuple[Identity | None, bool]
@@ -91,6 +99,9 @@ class OutboundCluster:
     `server_name` is the TLS server name to present instead of the service's own: names.GATEWAY_SNI where the
     endpoints are gateways that are asked themselves, as a probe does.
     `shared`: the first group is several backends, and the sum of their endpoints' weights is the share of each.
+    `spill_below` is the percentage of a group's endpoints that must be ready for the group to carry everything.
+    `returning` is, for each group, how much of the traffic (in percent) it is given while groups before a standby come
+    back, and empty when nothing is held back; see `failback`.
     `former` are peers that answered before and may come back; see `splits.following`.
     `provisional`: the linked cluster was not heard, so this is for proxies that know nothing better.
     """
@@ -102,6 +113,8 @@ class OutboundCluster:
     opaque: bool = False
     server_name: str = ""
     shared: bool = False
+    spill_below: int = SPILL_BELOW
+    returning: tuple[int, ...] = ()
     former: frozenset[Peer] = frozenset()
     provisional: bool = False
 
@@ -131,11 +144,15 @@ class ExportCluster:
 
 @dataclass(frozen=True, slots=True)
 class GatewayCluster:
-    """The gateway of a linked cluster: where it answers and who it must be."""
+    """The gateway of a linked cluster: where it answers (IP addresses) and who it must be.
+
+    `silent` are those of its addresses that do not answer: they are tried when no other one is left.
+    """
 
     name: str
     addresses: tuple[Address, ...]
     identity: Identity
+    silent: frozenset[Address] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

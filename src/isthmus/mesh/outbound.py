@@ -48,7 +48,7 @@ def resolve(state: State, name: str) -> Answer:
 
 def _service(state: State, name: str, service: Service, number: int) -> Answer:
     if cluster := mirrored_gateway(service):
-        return gateways.resolve(state, cluster, name=name)
+        return gateways.resolve(state, cluster, name=name, port=number)
     port = service.port(number)
     if port is None:
         return None
@@ -60,12 +60,17 @@ def _service(state: State, name: str, service: Service, number: int) -> Answer:
     return OutboundCluster(
         name=name,
         service=ServicePort(service.metadata.namespace, service.metadata.name, number),
-        priorities=found.priorities,
+        priorities=found.priorities if len(found.priorities) > 1 else (_ready(found.priorities[0]),),
         target_cluster=remote.cluster if remote else "",
         opaque=number in state.opaque_ports_of(service),
         shared=found.shared,
         provisional=found.pending or (found.nobody and found.unheard),
     )
+
+
+def _ready(group: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Without anybody standing by there is nobody who would need to know how many are missing."""
+    return tuple(endpoint for endpoint in group if endpoint.ready)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class _Found:
 
     @property
     def nobody(self) -> bool:
-        return not any(self.priorities)
+        return not any(endpoint.ready for group in self.priorities for endpoint in group)
 
 
 _NOBODY: Final = _Found(((),))

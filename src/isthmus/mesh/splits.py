@@ -6,6 +6,7 @@ from fractions import Fraction
 from math import gcd
 from typing import Final, NamedTuple
 
+from isthmus.mesh import failback
 from isthmus.mesh.model import Address, Endpoint, OutboundCluster
 from isthmus.resources.core import Service, ServicePortSpec
 
@@ -70,10 +71,11 @@ def following(before: OutboundCluster, now: OutboundCluster) -> OutboundCluster:
     A proxy replaces a cluster, with all its connections, when it has to meet somebody else than before. With standbys
     that would happen just when traffic moves to them, and again when it moves back.
     """
-    peers = before.peers | now.peers
-    if len(now.priorities) < 2 or before.service != now.service or len(peers) > _PEERS:
+    if len(now.priorities) < 2 or before.service != now.service:
         return now
-    return replace(now, former=peers)
+    peers = before.peers | now.peers
+    slowly = failback.following(before, now)
+    return slowly if len(peers) > _PEERS else replace(slowly, former=peers)
 
 
 def _weighted(shares: Iterable[Share], depth: int) -> tuple[Endpoint, ...]:

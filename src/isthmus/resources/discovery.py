@@ -27,6 +27,11 @@ class SliceEndpoint(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     hostname: str | None = None
 
     @property
+    def leaving(self) -> bool:
+        """It is being deleted, so nobody counts on it any more."""
+        return bool(self.conditions.terminating)
+
+    @property
     def ready(self) -> bool:
         """May get new connections; an unknown readiness counts as ready, as the API says."""
         return self.conditions.ready is not False and not self.conditions.terminating
