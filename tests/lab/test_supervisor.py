@@ -119,7 +119,7 @@ def test_a_place_where_no_lab_can_be_is_refused_beforehand(tmp_path):
 def test_missing_programs_are_listed_with_their_packages(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     (problem,) = [found for found in preflight.problems(tmp_path, ()) if "not found" in found]
-    assert "`apt-get install iproute2 mount nftables procps util-linux`" in problem
+    assert "`apt-get install hostname iproute2 mount nftables procps util-linux`" in problem
 
 
 def test_the_shell_gets_the_labs_kubectl_first_and_only_once(tmp_path):

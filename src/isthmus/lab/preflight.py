@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from isthmus.lab import namespaces
+
 PROGRAMS: Final = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
@@ -12,6 +14,7 @@ PROGRAMS: Final = {
     "ip": "iproute2",
     "nft": "nftables",
     "sysctl": "procps",
+    "hostname": "hostname",
 }
 """Program -> the Debian package that has it."""
 
@@ -22,12 +25,12 @@ SOCKET_PATH_LIMIT: Final = 107
 def problems(lab_dir: Path, cluster_names: tuple[str, ...]) -> list[str]:
     """Why a lab cannot start here; empty when it can."""
     found = []
-    if os.geteuid() != 0:
-        found.append("The lab makes network namespaces, which needs root: run the command again with sudo.")
     missing = {program: package for program, package in PROGRAMS.items() if shutil.which(program) is None}
     if missing:
         packages = " ".join(sorted(set(missing.values())))
         found.append(f"The lab needs {_listing(sorted(missing))}, not found on PATH: `apt-get install {packages}`.")
+    elif refused := namespaces.refusal(uid=os.geteuid()):
+        found.append(refused)
     if lab_dir.resolve().is_relative_to("/run"):
         found.append(f"{lab_dir} lies under /run, which the lab replaces by its own: choose another --dir.")
     longest = max((len(f"{lab_dir.resolve()}/{name}/kubelet.sock") for name in cluster_names), default=0)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from isthmus.lab import environment, pki, preflight, processes
+from isthmus.lab import environment, namespaces, pki, preflight, processes
 from isthmus.lab.config import RECORDED, LabDir, LabError, Record
 from isthmus.lab.topology import Cluster, clusters
 
@@ -190,7 +190,7 @@ def _launch(
     It ends by itself unless it reads from `told` that it is on record: whoever starts it may be killed at any moment.
     """
     fds = [sock.fileno() for sock in sockets]
-    command = ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+    command = namespaces.enclose(uid=os.geteuid())
     command += [sys.executable, "-m", "isthmus.lab.daemon", "--dir", str(lab.path)]
     command += ["--clusters", ",".join(cluster.name for cluster in members)]
     command += ["--flat"] if members[0].flat else []
@@ -282,5 +282,4 @@ def tail(path: Path) -> str:
 
 def inside_command(record: Record, cluster: Cluster, command: list[str]) -> list[str]:
     """The command that runs `command` in a node's network namespace, with the lab's mounts and processes in view."""
-    lab = ["nsenter", f"--target={record.pid}", "--mount", "--pid", "--uts", "--ipc", f"--wd={os.getcwd()}"]
-    return [*lab, "nsenter", f"--net=/run/netns/{cluster.namespace}", *command]
+    return [*namespaces.enter(record.pid), "nsenter", f"--net=/run/netns/{cluster.namespace}", *command]

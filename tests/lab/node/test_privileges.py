@@ -26,16 +26,9 @@ def test_an_added_capability_survives_the_change_of_user():
 
 
 def test_a_program_always_dies_with_its_parent():
-    for every_user in (True, False):
-        assert privileges.setpriv({"runAsUser": 5}, every_user=every_user)[1:3] == ["--pdeathsig", "KILL"]
+    assert privileges.setpriv({"runAsUser": 5})[1:3] == ["--pdeathsig", "KILL"]
 
 
 def test_the_container_overrides_the_pod():
     pod = {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}
     assert privileges.security_of(pod, {"securityContext": {"runAsUser": 3}}) == {"runAsUser": 3, "runAsGroup": 2}
-
-
-@pytest.mark.parametrize(("text", "every"), [("0 0 4294967295", True), ("0 1000 1", False)])
-def test_a_user_namespace_with_one_user_is_recognized(tmp_path, text, every):
-    (tmp_path / "map").write_text(text + "\n")
-    assert privileges.maps_every_user(tmp_path / "map") is every

@@ -12,7 +12,7 @@ import aiohttp
 
 from isthmus.lab.client import CONFIG_MAPS, PODS, SECRETS, ApiError, Client, ConflictError, NotFoundError, Object
 from isthmus.lab.images import Images
-from isthmus.lab.node import network, privileges, processes, volumes
+from isthmus.lab.node import network, processes, volumes
 from isthmus.lab.node.commands import CommandError, run
 from isthmus.lab.node.containers import Container
 from isthmus.lab.node.events import Recorder
@@ -62,7 +62,6 @@ class Kubelet:
             addresses=AddressPool(pod_cidr),
             recorder=self._recorder,
             lookup=self._look_up,
-            every_user=privileges.maps_every_user(),
         )
         self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -33,7 +33,6 @@ class NodeContext:
     recorder: Recorder
     lookup: Callable[[str, str, str], Object | None]
     """Kind, namespace, name -> config map or secret."""
-    every_user: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def make_ready(
         working_dir=working_dir,
         command=tuple(environment.expand(word, variables) for word in command),
         environment=variables,
-        privileges=tuple(privileges.setpriv(security, every_user=context.every_user)),
+        privileges=tuple(privileges.setpriv(security)),
         stdin=bool(spec.get("stdin")),
         tty=bool(spec.get("tty")),
     )

@@ -1,7 +1,6 @@
 """Who a container runs as: user, group and capabilities, as an argument list for `setpriv`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 NOBODY: Final = 65534
@@ -12,12 +11,11 @@ def security_of(pod_spec: Mapping[str, Any], container: Mapping[str, Any]) -> di
     return {**(pod_spec.get("securityContext") or {}), **(container.get("securityContext") or {})}
 
 
-def setpriv(security: Mapping[str, Any], *, every_user: bool = True) -> list[str]:
+def setpriv(security: Mapping[str, Any]) -> list[str]:
     """How to start a program with these rights; it also dies with the process that starts it.
 
     Changing the user clears the wish to die with the parent, so it is uttered last, here. A user other than root (or
-    one that must not be root) keeps only the capabilities that are added by name. Without `every_user` (this lab runs
-    as an ordinary user, who can only be root inside) user and group stay as they are.
+    one that must not be root) keeps only the capabilities that are added by name.
     """
     user = security.get("runAsUser")
     if user is None and security.get("runAsNonRoot"):
@@ -25,8 +23,6 @@ def setpriv(security: Mapping[str, Any], *, every_user: bool = True) -> list[str
     user = int(user or 0)
     group = int(security.get("runAsGroup") or user)
     argv = ["/usr/bin/setpriv", "--pdeathsig", "KILL"]
-    if not every_user:
-        return argv
     extra = ",".join(str(number) for number in security.get("supplementalGroups") or ())
     argv += [f"--reuid={user}", f"--regid={group}", f"--groups={extra}" if extra else "--clear-groups"]
     if user or security.get("runAsNonRoot"):
@@ -41,8 +37,3 @@ def added_capabilities(security: Mapping[str, Any]) -> list[str]:
     """The names under `capabilities.add`, as `setpriv` spells them."""
     wanted = (security.get("capabilities") or {}).get("add") or ()
     return sorted({str(name).lower().removeprefix("cap_") for name in wanted} - {"all"})
-
-
-def maps_every_user(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
-    """Whether programs can run as other users here: not in a user namespace with a single user."""
-    return sum(int(line.split()[2]) for line in uid_map.read_text().splitlines()) > 1

@@ -31,7 +31,7 @@ _SETUP: Final = f"""\
 read -r pid _ < /proc/self/stat
 echo "$pid" >&2
 {_tool("mount")} -a -T "$2" || exit 125
-echo "$3" > /proc/sys/kernel/hostname
+{_tool("hostname")} "$3"
 echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
 root=$1 folder=$4
 shift 4
