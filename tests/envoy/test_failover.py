@@ -11,7 +11,7 @@ from time import monotonic
 import aiohttp
 import pytest
 from tests.envoy.apps import Echo, echo
-from tests.envoy.harness import Mesh, Pod, mesh
+from tests.envoy.harness import APP_PORT, Mesh, Pod, mesh
 
 from isthmus import names
 
@@ -143,3 +143,17 @@ async def test_what_reached_nobody_is_repeated_whatever_it_is(tmp_path: Path) ->
         async with Load(f"http://{vip}/", method="POST") as load:
             await load.more(100)
         assert set(load.answers) == {"200 "}
+
+
+async def test_the_last_endpoint_is_asked_as_soon_as_it_is_back_however_often_it_failed(tmp_path: Path) -> None:
+    """There is nobody else: a gateway that restarts takes all tunnels along, and the next one carries all of them."""
+    async with mesh(tmp_path) as running, aiohttp.ClientSession() as session:
+        vip = running.new_address()
+        client = await running.pod("client", vips=(vip,))
+        bare = Pod("bare", running.new_address(), client.identity, Path())
+        running.route(client, vip, (bare.endpoint(meshed=False),))
+        for _ in range(8):
+            async with session.get(f"http://{vip}/") as reply:
+                assert reply.status == 503
+        async with echo(bare, port=APP_PORT), session.get(f"http://{vip}/") as reply:
+            assert reply.status == 200, reply.headers

@@ -14,10 +14,9 @@ UNLIMITED = 1 << 30
 _FAILURES = 3
 _JITTER = 1.0
 """Endpoints that were set aside together come back one after the other."""
-
 _ALL_BUT_ONE = 99
-"""Percent. Setting the last one aside, too, would refuse every request for seconds: with a gateway that restarts, all of
-the tunnels through it end at the same moment, and through the next one all of them are well."""
+"""Percent. Setting the last one aside, too, would refuse every request for seconds: with a gateway that restarts, all
+tunnels through it end at the same moment, and all of them are well through the next one."""
 
 
 def policy(*, shared: bool = False) -> Any:
