@@ -156,7 +156,7 @@ async def test_a_gateway_that_stops_answering_makes_mirrors_not_ready_until_it_i
         await west.until(lambda: west.link_status().get("alive") == "True")
         gateway.status = 503
         await west.until(lambda: west.addresses(MIRROR) == DOWN)
-        await west.until(lambda: west.condition("GatewayAlive") == "False Down")
+        await west.until(lambda: west.condition("GatewayAlive").startswith("False "))
         await east.export("created-while-down")
         await west.until(lambda: west.addresses("created-while-down-east") == DOWN)
         gateway.status = 200

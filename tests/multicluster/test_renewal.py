@@ -101,7 +101,7 @@ async def test_a_token_that_expired_while_nobody_was_there_says_so_and_how_to_ge
 ) -> None:
     await link_with(west, east, token(east, age=LIFE + 60))
     async with west.controller():
-        await west.until(lambda: west.condition("Reachable") == "False CredentialsRejected")
+        await west.until(lambda: west.condition("Reachable") == "False CredentialsExpired")
         assert "The credentials for east expired at " in west.message("Reachable")
         assert "Run `linkerd multicluster link --cluster-name east`" in west.message("Reachable")
         await west.give_credentials("east", east.kubeconfig(token(east, age=0)))

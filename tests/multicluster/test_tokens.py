@@ -90,10 +90,16 @@ def test_credentials_that_cannot_be_renewed_are_told_before_they_expire() -> Non
 
 def test_credentials_that_expired_are_not_called_revoked() -> None:
     told = credentials.judged(REJECTED, link(), Used(TOKEN, "401"), now=1_001_000)
-    assert told.reason == "CredentialsRejected"
+    assert told.reason == "CredentialsExpired"
     assert told.message.startswith(f"The credentials for east expired at {TOKEN.expiry}")
     assert "linkerd multicluster link --cluster-name east" in told.message
-    assert credentials.judged(REJECTED, link(), Used(TOKEN), now=1_000_100) == REJECTED
+
+
+def test_credentials_that_were_revoked_are_not_called_expired_and_name_their_account() -> None:
+    told = credentials.judged(REJECTED, link(), Used(TOKEN), now=1_000_100)
+    assert told.reason == "CredentialsRejected"
+    assert f"ServiceAccount {TOKEN.namespace}/{TOKEN.account} was deleted there" in told.message
+    assert "linkerd multicluster link --cluster-name east" in told.message
 
 
 def test_credentials_that_do_not_expire_change_nothing() -> None:

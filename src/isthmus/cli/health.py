@@ -30,6 +30,10 @@ class Settled(Problem):
     """A check that failed and will not come true by waiting."""
 
 
+class Remark(Settled):
+    """Something to know that fails no command: mostly what follows from a failure that an earlier check told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """`fatal`: the rest cannot be judged without it. `warning`: a failure does not fail the command.
@@ -95,7 +99,8 @@ def _judge(check: Check, deadline: float) -> Outcome:
                     click.echo(f"waiting until {check.description}: {told}", err=True)
                 time.sleep(RETRY_SECONDS)
                 continue
-            return Outcome(check, "warning" if check.warning else "error", str(problem))
+            mild = check.warning or isinstance(problem, Remark)
+            return Outcome(check, "warning" if mild else "error", str(problem))
         return Outcome(check, "success")
 
 

@@ -3,7 +3,7 @@
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -35,6 +35,7 @@ _KEEPALIVE: Final = [
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
 ]
 """A watch is silent for minutes; without these a black-holed API server would never be noticed."""
+_VERSION: Final = Request("GET", "/version", "/version", bytes, verb="get")
 _LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=8)
 
 
@@ -81,25 +82,45 @@ class _Connection:
             arguments["headers"] = {"Content-Type": request.content_type}
         return arguments
 
+    def _date(self, answer: httpx2.Response) -> datetime:
+        if answer.status_code == httpx2.codes.UNAUTHORIZED:
+            raise requests.failure(_VERSION, answer.status_code, answer.content, self.server)
+        try:
+            return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+        except (KeyError, ValueError) as error:
+            raise errors.KubeError(f"{self.server} does not say what time it is") from error
+
     def unreachable(self, about: str, error: Exception) -> errors.KubeError:
         if isinstance(error, LightkubeConfigError):
             return errors.ConfigError(f"The credentials for {self.server} cannot be used: {error}.")
+        if refused := _untrusted(error):
+            return errors.Untrusted(
+                f"{self.server} does not answer as itself: its certificate is not trusted ({refused.verify_message})"
+            )
         return errors.Unreachable(f"{self.server} does not answer (asked for {about}): {_reason(error)}")
+
+
+def _untrusted(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    return next((inner for inner in _inside(error) if isinstance(inner, ssl.SSLCertVerificationError)), None)
+
+
+def _inside(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it wraps."""
+    inner: BaseException | None = error
+    while inner is not None:
+        yield inner
+        inner = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner.__cause__ or inner.__context__
 
 
 def _reason(error: BaseException) -> str:
     """What the kernel or TLS said, which the libraries in between wrap in exceptions without a text."""
     found = str(error) or type(error).__name__
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({inner.verify_message})"
+    for inner in _inside(error):
         if isinstance(inner, httpx2.TimeoutException | TimeoutError):
             return "no answer in time"
         if isinstance(inner, OSError) and inner.strerror:
             of_the_kernel = (inner.errno or 0) > 0 and not isinstance(inner, ssl.SSLError)
             found = os.strerror(inner.errno or 0) if of_the_kernel else inner.strerror
-        inner = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner.__cause__ or inner.__context__
     return found
 
 
@@ -216,6 +237,14 @@ class Client(_Connection):
             raise requests.failure(request, answer.status_code, answer.content, self.server)
         return answer.content
 
+    async def clock(self) -> datetime:
+        """The time of day by the clock of the API server, to the second."""
+        try:
+            answer = await self._http.request("GET", "/version")
+        except _NETWORK_ERRORS as error:
+            raise self.unreachable("/version", error) from error
+        return self._date(answer)
+
     @asynccontextmanager
     async def stream(self, request: Request[Any], *, idle_seconds: float) -> AsyncIterator[AsyncIterator[bytes]]:
         """The lines of a long answer; ends quietly with the server's end of it."""
@@ -331,10 +360,7 @@ class SyncClient(_Connection):
             answer = self._http.request("GET", "/version")
         except _NETWORK_ERRORS as error:
             raise self.unreachable("/version", error) from error
-        try:
-            return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
-        except (KeyError, ValueError) as error:
-            raise errors.KubeError(f"{self.server} does not say what time it is") from error
+        return self._date(answer)
 
 
 __all__ = ["MANAGER", "Client", "SyncClient", "connect", "connect_sync", "plain"]

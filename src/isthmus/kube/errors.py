@@ -15,6 +15,10 @@ class Unreachable(KubeError):
     """No answer: refused, timed out, broken TLS, or the name does not resolve."""
 
 
+class Untrusted(Unreachable):
+    """Somebody answers, with a certificate that the kubeconfig does not vouch for."""
+
+
 class ApiError(KubeError):
     """The API server answered with a failure."""
 

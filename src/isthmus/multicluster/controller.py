@@ -170,7 +170,9 @@ class Controller:
         return links.parse(item) if item else link
 
     async def _refuse(self, link: Link, rival: Link) -> None:
-        known = Knowledge(conditions=(conditions.accepted(link, rival),), outcomes=(), federated=())
+        condition = conditions.accepted(link, rival)
+        self._recorder.record(link.reference, condition.reason, condition.message, type="Warning")
+        known = Knowledge(conditions=(condition,), outcomes=(), federated=())
         item = self.local.link(link.key) or {}
         await write_status(self._client, link, known, dict(item.get("status") or {}))
 

@@ -51,10 +51,18 @@ def judged(reachable: Condition, link: Link, used: Used, *, now: float) -> Condi
     token = used.token
     if token is None:
         return reachable
-    if reachable.reason == "CredentialsRejected" and token.expires <= now:
+    if reachable.reason == "CredentialsRejected" and token.expires > now:
         return replace(
             reachable,
-            message=f"The credentials for {link.target} expired at {token.expiry}, and nothing renewed them before. "
+            message=f"{link.target} does not accept the credentials, which would be valid until {token.expiry}. "
+            f"ServiceAccount {token.namespace}/{token.account} was deleted there, or they are another cluster's. "
+            f"{relink(link)}",
+        )
+    if reachable.reason == "CredentialsRejected":
+        return Condition(
+            "Reachable",
+            "CredentialsExpired",
+            f"The credentials for {link.target} expired at {token.expiry}, and nothing renewed them before. "
             f"{relink(link)}",
         )
     if reachable.reason != "Connected":

@@ -28,17 +28,24 @@ class Liveness:
     failures: int = 0
     latency_ms: float | None = None
     problem: str = ""
+    reason: str = ""
+    """Of the condition `GatewayAlive`, once somebody looked closer at why it does not answer."""
 
     @property
     def alive(self) -> bool:
         return self.state != "Down"
 
-    def answered(self, latency_ms: float) -> "Liveness":
-        return Liveness(TRANSITIONS[self.state, "answered"], 0, latency_ms)
+    def answered(self, latency_ms: float, remark: str = "") -> "Liveness":
+        """It is there; `remark` is what it said instead of what was asked for."""
+        return Liveness(TRANSITIONS[self.state, "answered"], 0, latency_ms, remark)
 
-    def failed(self, problem: str, threshold: int) -> "Liveness":
+    def failed(self, problem: str, threshold: int, reason: str = "") -> "Liveness":
         failures = self.failures + 1
         event: Event = "failed too often" if failures >= threshold else "failed"
         state = TRANSITIONS[self.state, event]
         latency = None if state == "Down" else self.latency_ms
-        return replace(self, state=state, failures=failures, latency_ms=latency, problem=problem)
+        return replace(self, state=state, failures=failures, latency_ms=latency, problem=problem, reason=reason)
+
+    def counts(self, threshold: int) -> bool:
+        """Whether one more failure means that it is down, or it is already: then the reason matters."""
+        return self.state == "Down" or self.failures + 1 >= threshold

@@ -4,21 +4,41 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
 
 from isthmus import names
+from isthmus.multicluster.handshake import Finding
 from isthmus.multicluster.links import Link, Probe
 from isthmus.multicluster.liveness import Liveness
 
 JITTER: Final = 0.1
 FIRST_PERIOD: Final = 0.5
+_OK: Final = 200
+_NO_SUCH_THING: Final = (404, 405)
+
+
+Examine = Callable[[], Awaitable[Finding | None]]
+"""Looks closer at a gateway that does not answer."""
 
 
 class ProbeFailed(Exception):
-    """No answer, or another one than 200; the text says which."""
+    """No answer of the gateway; the text says what came instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The gateway is there; `remark` is not empty where it does not know what it was asked for."""
+
+    latency_ms: float
+    remark: str = ""
+
+
+async def nothing_found() -> Finding | None:
+    return None
 
 
 def url(link: Link, cluster_domain: str) -> str:
@@ -27,8 +47,8 @@ def url(link: Link, cluster_domain: str) -> str:
     return f"http://{host}:{link.probe.port}{link.probe.path}"
 
 
-async def ask(where: str, timeout: float) -> float:
-    """The milliseconds that one probe took; raises `ProbeFailed`.
+async def ask(where: str, timeout: float) -> Answer:
+    """One probe; raises `ProbeFailed`. Whoever says that there is no such path is there.
 
     Each probe opens its own connection, so that it measures the gateway and not a connection that happens to be open.
     """
@@ -41,24 +61,41 @@ async def ask(where: str, timeout: float) -> float:
         ):
             await answer.read()
             status = answer.status
-            reason = answer.headers.get("l5d-proxy-error", "")
+            reason = answer.headers.get(names.PROXY_ERROR_HEADER, "")
     except TimeoutError:
         raise ProbeFailed(f"no answer within {timeout:g} s") from None
     except (aiohttp.ClientError, OSError) as error:
         raise ProbeFailed(str(error) or type(error).__name__) from error
-    if status != 200:
-        raise ProbeFailed(f"answered {status}{f' ({reason})' if reason else ''}")
-    return (time.perf_counter() - started) * 1000
+    latency_ms = (time.perf_counter() - started) * 1000
+    if status == _OK:
+        return Answer(latency_ms)
+    if status in _NO_SUCH_THING and not reason:
+        return Answer(latency_ms, str(status))
+    raise ProbeFailed(f"answered {status}{f' ({reason})' if reason else ''}")
 
 
-async def probe(where: str, spec: Probe, liveness: Liveness, *, told: Callable[[Liveness, bool], None]) -> None:
-    """Probe until cancelled; `told` gets the new state and whether the probe was answered."""
+async def probe(
+    where: str,
+    spec: Probe,
+    liveness: Liveness,
+    *,
+    told: Callable[[Liveness, bool], None],
+    examine: Examine = nothing_found,
+) -> None:
+    """Probe until cancelled; `told` gets the new state and whether the probe was answered.
+
+    Before a gateway is called down it is examined, and at every failure after that.
+    """
     while True:
         try:
-            liveness = liveness.answered(await ask(where, spec.timeout))
+            answer = await ask(where, spec.timeout)
+            liveness = liveness.answered(answer.latency_ms, answer.remark)
             told(liveness, True)
         except ProbeFailed as failure:
-            liveness = liveness.failed(str(failure), tolerated(spec, liveness))
+            threshold = tolerated(spec, liveness)
+            finding = await examine() if liveness.counts(threshold) else None
+            seen, reason = (finding.seen, finding.reason) if finding else (str(failure), "")
+            liveness = liveness.failed(seen, threshold, reason)
             told(liveness, False)
         await asyncio.sleep(pause(spec, liveness) * random.uniform(1, 1 + JITTER))  # noqa: S311
 

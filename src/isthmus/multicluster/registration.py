@@ -1,6 +1,7 @@
 """Registers this cluster's roots with a linked cluster, and keeps the registration true."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,8 @@ from isthmus.multicluster.status import Condition
 _LOOK_AGAIN: Final = 60.0
 _PENDING: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between looks while the target has not decided, and between tries."""
+_PATIENCE: Final = 4.0
+"""Seconds in which a target that is well has decided."""
 _KIND: Final = "TrustEstablished"
 
 
@@ -43,10 +46,14 @@ class Registration:
 
     async def run(self) -> None:
         """Keep it true until cancelled: at every change of either cluster's roots, and now and then."""
-        tries = 0
+        tries, began = 0, time.monotonic()
         while True:
             before = self.roots
             condition = await self._step()
+            if condition.reason == "Undecided" and time.monotonic() - began < _PATIENCE:
+                condition = Condition(_KIND, "Pending", condition.message)
+            elif condition.reason != "Undecided":
+                began = time.monotonic()
             tries = 0 if condition.reason == "Established" else tries + 1
             if (condition, self.roots) != (self.condition, before):
                 self.condition = condition
@@ -113,7 +120,12 @@ def _accepted(registered: Object, own: trust.Roots, theirs: trust.Roots, target:
     conditions = (registered.get("status") or {}).get("conditions") or ()
     verdict = next((item for item in conditions if item.get("type") == "Accepted"), None)
     if verdict is None:
-        return Condition(_KIND, "Pending", f"{target} has not decided on the registration of {own.trust_domain} yet.")
+        return Condition(
+            _KIND,
+            "Undecided",
+            f"{target} has not decided on the registration of {own.trust_domain}. That is done by its "
+            f"deploy/{names.MULTICLUSTER_CONTROLLER}: run `linkerd multicluster check` in {target}.",
+        )
     if verdict.get("status") != "True":
         return Condition(
             _KIND,

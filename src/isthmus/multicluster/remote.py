@@ -5,6 +5,7 @@ reach of a server-side selector. Readiness is watched for exported services only
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 from isthmus import names
@@ -16,13 +17,16 @@ from isthmus.multicluster import credentials, trust
 from isthmus.multicluster.links import Link, Mode
 from isthmus.multicluster.objects import CONFIG_MAPS, SERVICES, Service
 from isthmus.multicluster.plans import Export
+from isthmus.multicluster.pulse import Pulse
 from isthmus.multicluster.readiness import Readiness
 from isthmus.multicluster.status import Condition
 
+API_SERVICE: Final[Key] = ("default", "kubernetes")
 _REASONS: Final[tuple[tuple[type[errors.KubeError], str], ...]] = (
     (errors.Unauthorized, "CredentialsRejected"),
     (errors.Forbidden, "Forbidden"),
     (errors.ConfigError, "SecretInvalid"),
+    (errors.Untrusted, "CertificateNotTrusted"),
     (errors.KubeError, "Unreachable"),
 )
 """The first matching error class decides the reason of the condition `Reachable`."""
@@ -44,6 +48,7 @@ class Remote:
             fields=f"metadata.name={names.TRUST_ROOTS_CONFIG_MAP}",
         )
         self.roots_changed = Signal()
+        self.pulse = Pulse(client, link, lambda: bool(self._through_gateway()))
         self._readiness: Readiness | None = None
         self._complete = False
 
@@ -56,6 +61,7 @@ class Remote:
             self._readiness = Readiness(self.client, group, self._changed)
             group.create_task(self._services.run())
             group.create_task(self._roots.run())
+            group.create_task(self.pulse.run())
             group.create_task(self._follow_exports(self._readiness))
 
     async def _follow_exports(self, readiness: Readiness) -> None:
@@ -100,6 +106,11 @@ class Remote:
         """The services that are to be members of federated services."""
         return {service.key: service for service in self._services.store.values() if self.link.joins(service)}
 
+    def is_the_cluster_of(self, services: Mapping[Key, Service]) -> bool:
+        """Whether it is the cluster with these Services: each has a `kubernetes`, with a UID of its own."""
+        own, theirs = services.get(API_SERVICE), self._services.store.get(API_SERVICE)
+        return own is not None and theirs is not None and own.metadata.uid == theirs.metadata.uid != ""
+
     @property
     def roots(self) -> trust.Roots | None:
         return trust.roots(self._roots.get(names.TRUST_ROOTS_CONFIG_MAP, self.link.linkerd_namespace))
@@ -111,7 +122,8 @@ class Remote:
 
     def reachable(self) -> Condition:
         """The condition `Reachable`, from the state of all watches."""
-        followed = (self._services.error, self._roots.error, self._readiness.error if self._readiness else None)
+        watched = (self._services.error, self._roots.error, self._readiness.error if self._readiness else None)
+        followed = sorted((self.pulse.error, *watched), key=_severity)
         error = next((error for error in followed if error), None)
         if error is not None:
             return unreachable(self.link, error)
@@ -120,11 +132,18 @@ class Remote:
         return Condition("Reachable", "Connected", f"Following {self.client.server}.")
 
 
+def _severity(error: errors.KubeError | None) -> int:
+    """The cause before what follows from it."""
+    return next((index for index, (kind, _) in enumerate(_REASONS) if isinstance(error, kind)), len(_REASONS))
+
+
 def unreachable(link: Link, error: errors.KubeError) -> Condition:
     """The condition for an error of the target's API server, with what to do about it."""
     reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
     advice = {
         "CredentialsRejected": f"The token was revoked or has expired. {credentials.relink(link)}",
+        "CertificateNotTrusted": f"Either the address leads to another server, or {link.target} has a new certificate "
+        f"authority, or the clocks differ. {credentials.relink(link)}",
         "Forbidden": f"Run `linkerd multicluster install` against {link.target} again, which renews the permissions.",
         "SecretInvalid": credentials.relink(link),
         "Unreachable": "What is mirrored stays as it is; retrying. If the address is wrong, link again with "

@@ -14,6 +14,7 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     "Accepted": {
         "Accepted": "True",
         "InvalidSpec": "False",
+        "TargetIsThisCluster": "False",
         "DuplicateTarget": "False",
     },
     "Reachable": {
@@ -22,6 +23,8 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
         "Connecting": "Unknown",
         "SecretMissing": "False",
         "SecretInvalid": "False",
+        "CertificateNotTrusted": "False",
+        "CredentialsExpired": "False",
         "CredentialsRejected": "False",
         "Forbidden": "False",
         "Unreachable": "False",
@@ -29,6 +32,8 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     "TrustEstablished": {
         "Established": "True",
         "Pending": "Unknown",
+        "ClockSkew": "False",
+        "Undecided": "False",
         "RootsUnavailable": "False",
         "RootsRefused": "False",
         "RegistrationFailed": "False",
@@ -36,10 +41,18 @@ REASONS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "GatewayAlive": {
         "Alive": "True",
-        "Probing": "Unknown",
-        "Down": "False",
+        "ProbeNotKnown": "True",
         "NoGateway": "True",
+        "Probing": "Unknown",
         "Unresolvable": "False",
+        "Down": "False",
+        "Blocked": "False",
+        "NotAGateway": "False",
+        "WrongIdentity": "False",
+        "Untrusted": "False",
+        "CertificateExpired": "False",
+        "CertificateNotYetValid": "False",
+        "NotLetIn": "False",
     },
     "Synced": {
         "Synced": "True",

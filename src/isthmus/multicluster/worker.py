@@ -4,8 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+import msgspec
 
 from isthmus import names
 from isthmus.kube import errors
@@ -13,7 +15,19 @@ from isthmus.kube.client import Client, connect
 from isthmus.kube.events import Recorder
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Signal
-from isthmus.multicluster import acceptance, addresses, conditions, credentials, prober, remote, status, tokens
+from isthmus.mesh import gateways
+from isthmus.multicluster import (
+    acceptance,
+    addresses,
+    conditions,
+    credentials,
+    handshake,
+    prober,
+    remote,
+    status,
+    tokens,
+)
+from isthmus.multicluster.handshake import Finding
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.liveness import Liveness
 from isthmus.multicluster.local import Local
@@ -26,6 +40,7 @@ from isthmus.multicluster.remote import Remote
 from isthmus.multicluster.renewal import Renewal
 from isthmus.multicluster.settings import Settings
 from isthmus.multicluster.status import Condition
+from isthmus.resources.multicluster import Link as LinkView
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +52,8 @@ _STATUS_PAUSE: Final = 0.2
 _SETTLING: Final = 2.0
 """Seconds in which a Link that was followed before keeps its status while everything is found out anew."""
 _TOLD: Final = frozenset({"Accepted", "Reachable", "TrustEstablished"})
-_TOLD_REASONS: Final = frozenset({"CredentialsNotRenewed"})
-"""Reasons that are worth an event although nothing is broken yet."""
+_TOLD_REASONS: Final = frozenset({"CredentialsNotRenewed", "ProbeNotKnown", "Unresolvable"})
+"""Reasons of other conditions, or of true ones, that are worth an event."""
 _LATENCY_EVERY: Final = 30.0
 """The latency of every probe is in the metrics; the status keeps a recent one without a write for each probe."""
 
@@ -98,7 +113,11 @@ class Worker:
             group.create_task(self._keep_status())
             if self.link.gateway_hosts:
                 group.create_task(addresses.follow(self.link.gateway_hosts, self._addresses_found))
-                group.create_task(prober.probe(self._probe_url, self.link.probe, self._liveness, told=self._probed))
+                group.create_task(
+                    prober.probe(
+                        self._probe_url, self.link.probe, self._liveness, told=self._probed, examine=self._examine
+                    )
+                )
 
     # --- connection -----------------------------------------------------------------------------------------------
     async def _stay_connected(self) -> None:
@@ -164,6 +183,8 @@ class Worker:
         self._metrics.probed(self.link.target, successful=successful, latency_ms=liveness.latency_ms)
         self._metrics.alive(self.link.target, alive=liveness.alive, latency_ms=liveness.latency_ms)
         now = time.monotonic()
+        if (liveness.problem, liveness.reason) != (before.problem, before.reason):
+            self._status_changed.set()
         if liveness.state != before.state or now - self._latency[0] > _LATENCY_EVERY:
             self._latency = (now, liveness.latency_ms)
             self._status_changed.set()
@@ -175,7 +196,40 @@ class Worker:
         if liveness.alive:
             self._tell("GatewayAlive", f"The gateway of {self.link.target} answers again.", normal=True)
         else:
-            self._tell("GatewayDown", f"The gateway of {self.link.target} does not answer: {liveness.problem}.")
+            self._tell("GatewayDown", self._gateway_alive().message)
+
+    def _gateway_alive(self) -> Condition:
+        return conditions.gateway_alive(
+            self.link,
+            self._liveness,
+            problem="" if self._addresses else self._resolve_problem,
+            reachable=self._reachable().reason != "Unreachable",
+        )
+
+    def _expected_identity(self) -> str:
+        """The SPIFFE ID that the gateway must prove, "" while it is not known."""
+        raw = self._local.link(self.link.key) or {}
+        try:
+            identity = gateways.identity(msgspec.convert(raw | {"status": self._status}, LinkView))
+        except msgspec.ValidationError:
+            return ""
+        return identity.spiffe_id if identity else ""
+
+    async def _examine(self) -> Finding | None:
+        """What is wrong with the gateway's addresses, when probes fail: with the first that is not as it should be."""
+        expected = self._expected_identity()
+        found = await asyncio.gather(
+            *(
+                handshake.examine(
+                    address,
+                    self.link.gateway_port,
+                    expected=expected,
+                    roots=str(self._status.get("trustBundle") or ""),
+                )
+                for address in self._addresses
+            )
+        )
+        return next((finding for finding in found if finding), None)
 
     def _gateway(self) -> Gateway | None:
         if not self.link.gateway_hosts:
@@ -246,8 +300,8 @@ class Worker:
         """An event for each condition that has become false; those of gateway and mirrors have events of their own."""
         for condition in now:
             before, self._told[condition.type] = self._told.get(condition.type), condition.reason
-            wrong = condition.status == "False" or condition.reason in _TOLD_REASONS
-            if condition.type in _TOLD and wrong and condition.reason != before:
+            wrong = condition.type in _TOLD and condition.status == "False"
+            if (wrong or condition.reason in _TOLD_REASONS) and condition.reason != before:
                 self._tell(condition.reason, condition.message)
 
     def _knowledge(self) -> status.Knowledge:
@@ -256,14 +310,15 @@ class Worker:
         registration = self._registration
         return status.Knowledge(
             conditions=(
-                conditions.accepted(self.link),
+                conditions.accepted(self.link, leads_here=self._leads_here()),
                 self._reachable(),
                 conditions.trust_established(
-                    self.link, registration.condition if registration else conditions.trust_pending(self.link), roots
+                    self.link,
+                    registration.condition if registration else conditions.trust_pending(self.link),
+                    roots,
+                    ahead=self._remote.pulse.ahead if self._remote else timedelta(),
                 ),
-                conditions.gateway_alive(
-                    self.link, self._liveness, problem="" if self._addresses else self._resolve_problem
-                ),
+                self._gateway_alive(),
                 conditions.synced(self.link, made.outcomes, made.federated, made.failures),
             ),
             outcomes=made.outcomes,
@@ -282,6 +337,9 @@ class Worker:
     def _reachable(self) -> Condition:
         found = self._remote.reachable() if self._remote else self._connection
         return credentials.judged(found, self.link, self._renewal.used, now=time.time())
+
+    def _leads_here(self) -> bool:
+        return self._remote is not None and self._remote.is_the_cluster_of(self._local.services)
 
     def _judge_roots(self) -> acceptance.Verdict | None:
         """What to think of the roots that the target publishes now, beside those of all other Links."""
