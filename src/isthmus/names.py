@@ -47,6 +47,8 @@ LINK_VERSION: Final = "v1alpha3"
 SPLIT_GROUP: Final = "split.smi-spec.io"
 SPLIT_VERSION: Final = "v1alpha2"
 """The version that is stored and read: the last one that other tools' definitions serve, too."""
+ROUTE_GROUPS: Final = ("gateway.networking.k8s.io", "policy.linkerd.io")
+"""Whose HTTPRoutes are read, where a cluster has their definitions."""
 FEDERATION_GROUP: Final = "federation.isthmus.io"
 FEDERATION_VERSION: Final = "v1alpha1"
 LINK_FINALIZER: Final = "multicluster.isthmus.io/link"
@@ -59,6 +61,7 @@ PROBE_SERVICE_PREFIX: Final = "probe-"
 # --- viz objects --------------------------------------------------------------------------------------------------
 VIZ_METRICS_API: Final = "metrics-api"
 VIZ_PROMETHEUS: Final = "prometheus"
+VIZ_WEB: Final = "web"
 
 # --- ports --------------------------------------------------------------------------------------------------------
 INBOUND_PORT: Final = 4143

@@ -203,6 +203,8 @@ def controller_roles(values: MulticlusterValues) -> list[Manifest]:
                 rbac.rule(["discovery.k8s.io"], ["endpointslices"], [*rbac.FOLLOW, *change]),
                 rbac.rule([""], ["namespaces"], [*rbac.FOLLOW, when(values.enable_namespace_creation, "create")]),
                 rbac.rule([""], ["events"], ["create", "patch"]),
+                rbac.rule(names.ROUTE_GROUPS, ["httproutes"], rbac.FOLLOW),
+                rbac.rule(names.ROUTE_GROUPS, ["httproutes/status"], ["patch"]),
             ],
         ),
         *rbac.role(

@@ -69,6 +69,7 @@ def control_plane() -> list[Manifest]:
                 rule(["discovery.k8s.io"], ["endpointslices"], FOLLOW),
                 rule([names.LINK_GROUP], ["links"], FOLLOW),
                 rule([names.SPLIT_GROUP], ["trafficsplits"], FOLLOW),
+                rule(names.ROUTE_GROUPS, ["httproutes"], FOLLOW),
                 rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], FOLLOW),
             ],
         ),

@@ -67,9 +67,12 @@ class Informer(Generic[T]):
         fields: str | None = None,
         optional: bool = False,
         longest_delay: float = _LONGEST_DELAY,
+        absent_seconds: float = _ABSENT_SECONDS,
     ) -> None:
         """With `optional`, a kind that the API server does not know (yet) counts as a kind without objects.
 
+        So does one that may not be read, after an upgrade whose roles were not applied; that is an error all the same.
+        A kind that was not known is asked for again after `absent_seconds`.
         `longest_delay` bounds the seconds between tries, for what is expected to become readable at any moment.
         """
         self.client = client
@@ -79,6 +82,7 @@ class Informer(Generic[T]):
         self.fields = fields
         self.optional = optional
         self.longest_delay = longest_delay
+        self.absent_seconds = absent_seconds
         self.store: dict[Key, T] = {}
         self.synced = asyncio.Event()
         """Set by the first complete list, and from then on."""
@@ -116,8 +120,13 @@ class Informer(Generic[T]):
                     self._failed(error)
                 else:
                     self._absent()
-                    await asyncio.sleep(_ABSENT_SECONDS)
+                    await asyncio.sleep(self.absent_seconds)
                     continue
+            except errors.Forbidden as error:
+                self._version = ""
+                self._failed(error)
+                if self.optional:
+                    self.synced.set()
             except errors.Unreachable as error:
                 # A broken connection loses nothing: the watch continues from the last version seen.
                 self._failed(error)

@@ -6,16 +6,16 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from isthmus import names
-from isthmus.mesh import addresses, gateways, splits
+from isthmus.mesh import addresses, gateways, routes, splits
 from isthmus.mesh.endpoints import UNKNOWN, Found, Origin, endpoints, is_pod, pod_id, pod_key
-from isthmus.mesh.model import Address, Endpoint, GatewayCluster, OutboundCluster, ServicePort
+from isthmus.mesh.model import SPILL_BELOW, Address, Endpoint, GatewayCluster, OutboundCluster, ServicePort
 from isthmus.mesh.state import State
 from isthmus.mesh.workloads import Workload
 from isthmus.resources.core import Service, ServicePortSpec
 from isthmus.resources.discovery import EndpointSlice, SliceEndpoint
 from isthmus.resources.exports import Federation, Mirrored, federation, mirrored, mirrored_gateway
+from isthmus.resources.failover import spill_below
 from isthmus.resources.keys import Key
-from isthmus.resources.splits import TrafficSplit
 
 
 class Pending(Enum):
@@ -52,8 +52,10 @@ def _service(state: State, name: str, service: Service, number: int) -> Answer:
     port = service.port(number)
     if port is None:
         return None
-    split = state.split(service.metadata.key)
-    found = _split(state, split, port) if split else _backend(state, service, port)
+    sharing = _sharing(state, service, port)
+    found = _shared(state, service, sharing, port) if sharing else _backend(state, service, port)
+    annotations = sharing.annotations if sharing else service.metadata.annotations
+    percent = spill_below(annotations)
     if found.nobody and found.pending:
         return PENDING
     remote = mirrored(service)
@@ -64,6 +66,7 @@ def _service(state: State, name: str, service: Service, number: int) -> Answer:
         target_cluster=remote.cluster if remote else "",
         opaque=number in state.opaque_ports_of(service),
         shared=found.shared,
+        spill_below=SPILL_BELOW if percent is None else percent,
         provisional=found.pending or (found.nobody and found.unheard),
     )
 
@@ -95,24 +98,35 @@ class _Found:
 _NOBODY: Final = _Found(((),))
 
 
-def _split(state: State, split: TrafficSplit, port: ServicePortSpec) -> _Found:
-    """The backends of a split. One that does not exist, or not at this port, is nobody and disturbs no other."""
-    readable = [(each.service, each.share) for each in split.backends if each.share is not None]
-    backends = [_named(state, split, name, port) for name, _ in readable]
+def _sharing(state: State, service: Service, port: ServicePortSpec) -> splits.Sharing | None:
+    """The oldest route that is attached counts, before any split; None where the Service answers itself."""
+    for route in state.routes(service.metadata.key):
+        if routes.attached(route, service, port.port):
+            return routes.sharing(route, service)
+    split = state.split(service.metadata.key)
+    return splits.sharing(split) if split else None
+
+
+def _shared(state: State, root: Service, sharing: splits.Sharing, port: ServicePortSpec) -> _Found:
+    """The backends. One that does not exist, or not at this port, is nobody and disturbs no other."""
+    backends = [_named(state, root, each, port) for each in sharing.backends]
     shares = [
-        splits.Share(name, weight, found.priorities) for (name, weight), found in zip(readable, backends, strict=True)
+        splits.Share(each.service, each.weight, found.priorities)
+        for each, found in zip(sharing.backends, backends, strict=True)
     ]
     return _Found(
-        splits.priorities(shares),
-        shared=sum(1 for _, weight in readable if weight) > 1,
+        splits.priorities(shares) or ((),),
+        shared=sum(1 for each in sharing.backends if each.weight) > 1,
         pending=any(found.pending for found in backends),
         unheard=any(found.unheard for found in backends),
     )
 
 
-def _named(state: State, split: TrafficSplit, name: str, root: ServicePortSpec) -> _Found:
-    service = state.service((split.metadata.namespace, name))
-    port = splits.port_of(service, root) if service else None
+def _named(state: State, root: Service, wanted: splits.Wanted, called: ServicePortSpec) -> _Found:
+    service = state.service((root.metadata.namespace, wanted.service))
+    port = None
+    if service:
+        port = splits.port_of(service, called) if wanted.port is None else service.port(wanted.port)
     return _backend(state, service, port) if service and port else _NOBODY
 
 

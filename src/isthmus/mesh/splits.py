@@ -1,6 +1,6 @@
 """A TrafficSplit as groups of endpoints: those that share the traffic, then the standbys in their order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import gcd
@@ -9,8 +9,26 @@ from typing import Final, NamedTuple
 from isthmus.mesh import failback
 from isthmus.mesh.model import Address, Endpoint, OutboundCluster
 from isthmus.resources.core import Service, ServicePortSpec
+from isthmus.resources.failover import primary
+from isthmus.resources.splits import TrafficSplit
 
 Groups = tuple[tuple[Endpoint, ...], ...]
+
+
+class Wanted(NamedTuple):
+    """A backend as somebody wrote it; without a number its port is found by that of the Service it stands for."""
+
+    service: str
+    port: int | None
+    weight: Fraction
+    """0: a standby."""
+
+
+class Sharing(NamedTuple):
+    """Who answers for a Service, by a TrafficSplit or an HTTPRoute with these annotations."""
+
+    backends: tuple[Wanted, ...]
+    annotations: Mapping[str, str]
 
 
 class Share(NamedTuple):
@@ -26,6 +44,20 @@ _PARTS: Final = 1_000_000
 _PEERS: Final = 32
 """So many kinds of peers are remembered; a service that had more forgets them when they go."""
 _Where = tuple[str | None, Address]
+
+
+def sharing(split: TrafficSplit) -> Sharing:
+    """What a TrafficSplit says. A weight that cannot be read is passed over, a primary that is no backend, too."""
+    annotations = split.metadata.annotations
+    wanted = [Wanted(each.service, None, each.share) for each in split.backends if each.share is not None]
+    return Sharing(with_primary(wanted, primary(annotations)), annotations)
+
+
+def with_primary(wanted: Sequence[Wanted], first: str) -> tuple[Wanted, ...]:
+    """One backend with all the traffic, the others standing by in their order; as they are if it is none of them."""
+    if all(each.service != first for each in wanted):
+        return tuple(wanted)
+    return tuple(each._replace(weight=Fraction(each.service == first)) for each in wanted)
 
 
 def port_of(backend: Service, root: ServicePortSpec) -> ServicePortSpec | None:

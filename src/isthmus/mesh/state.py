@@ -10,12 +10,14 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
 from isthmus import names
+from isthmus.mesh import routes
 from isthmus.mesh.workloads import Workload
 from isthmus.resources import ports
 from isthmus.resources.core import Namespace, Service
 from isthmus.resources.discovery import EndpointSlice
 from isthmus.resources.keys import Key
 from isthmus.resources.multicluster import FederatedTrustDomain, Link
+from isthmus.resources.routes import HTTPRoute
 from isthmus.resources.splits import TrafficSplit
 
 T = TypeVar("T")
@@ -66,6 +68,7 @@ class State:
         self._federated: dict[Key, FederatedTrustDomain] = {}
         self._remotes: dict[RemoteKey, Remote] = {}
         self._splits: dict[Key, dict[Key, TrafficSplit]] = {}
+        self._routes: dict[Key, dict[tuple[str, str, str], HTTPRoute]] = {}
         self._opaque_ports: tuple[int, ...] | None = None
         self._read: set[Topic] | None = None
 
@@ -176,6 +179,13 @@ class State:
             self._splits.setdefault(new.root, {})[new.metadata.key] = new
             self.changed.add(("split", *new.root))
 
+    def set_route(self, kind: str, old: HTTPRoute | None, new: HTTPRoute | None) -> None:
+        """`kind` tells routes of different API groups apart, which may have the same name."""
+        for each in filter(None, (old, new)):
+            for service in routes.parents(each):
+                self._file_route(service, (kind, *each.metadata.key), each if each is new else None)
+                self.changed.add(("routes", *service))
+
     def set_remote(self, key: RemoteKey, remote: Remote | None) -> None:
         if remote is None:
             self._remotes.pop(key, None)
@@ -228,6 +238,12 @@ class State:
         """How the traffic of a service is shared; the oldest counts, should there be several."""
         self._note("split", *service)
         return min(self._splits.get(service, {}).values(), key=_age, default=None)
+
+    def routes(self, service: Key) -> list[HTTPRoute]:
+        """Routes that name a service as their parent, oldest first."""
+        self._note("routes", *service)
+        filed = self._routes.get(service, {}).items()
+        return [route for _, route in sorted(filed, key=lambda each: (_age(each[1]), each[0]))]
 
     def link(self, cluster: str) -> Link | None:
         """The Link to a cluster; the oldest, should there be several."""
@@ -299,6 +315,15 @@ class State:
         self._opaque_ports = None
         self.changed.add(OPAQUE_PORTS)
 
+    def _file_route(self, service: Key, key: tuple[str, str, str], route: HTTPRoute | None) -> None:
+        filed = self._routes.setdefault(service, {})
+        if route is not None:
+            filed[key] = route
+            return
+        filed.pop(key, None)
+        if not filed:
+            self._routes.pop(service, None)
+
     def _file_slice(self, item: EndpointSlice, service: Key, *, present: bool) -> None:
         key = item.metadata.key
         if present:
@@ -317,7 +342,7 @@ class State:
                 self._backed.pop(address, None)
 
 
-def _age(item: Link | FederatedTrustDomain | TrafficSplit) -> tuple[str, Key]:
+def _age(item: Link | FederatedTrustDomain | TrafficSplit | HTTPRoute) -> tuple[str, Key]:
     return item.metadata.creation_timestamp, item.metadata.key
 
 

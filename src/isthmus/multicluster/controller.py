@@ -21,6 +21,7 @@ from isthmus.multicluster.local import Local
 from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.objects import Service, Slice, is_mirror
 from isthmus.multicluster.plans import Outcome
+from isthmus.multicluster.routes import RouteStatus
 from isthmus.multicluster.settings import Settings
 from isthmus.multicluster.status import Knowledge
 from isthmus.multicluster.worker import Worker, write_status
@@ -71,6 +72,7 @@ class Controller:
             recorder=self._recorder,
             told=self._tell_federated,
         )
+        self._routes = RouteStatus(self.local)
         self._links_changed = Signal()
         self._assigned = Signal()
         self._workers: dict[Key, Worker] = {}
@@ -84,6 +86,7 @@ class Controller:
         """Keep the caches current; also while another replica leads, so that a takeover is quick."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.local.informers.run())
+            group.create_task(self._routes.informers.run())
             group.create_task(self._recorder.run())
 
     async def lead(self) -> None:
@@ -94,6 +97,7 @@ class Controller:
                 group.create_task(decisions.decide(self.local))
                 group.create_task(self._sweep())
                 group.create_task(self._federation.run())
+                group.create_task(self._routes.run())
                 group.create_task(self._supervise(group))
         finally:
             self._running.clear()
