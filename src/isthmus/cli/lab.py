@@ -3,18 +3,14 @@
 import os
 import shlex
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import Final
 
 import click
 
+from isthmus.cli import lab_faults
+from isthmus.cli.lab_options import dir_option, fail, lab_at
 from isthmus.cli.options import program as installed
-
-if TYPE_CHECKING:
-    from isthmus.lab.config import LabDir
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 LAB_EPILOG: Final = """
 \b
@@ -26,30 +22,13 @@ Examples:
 """
 
 
-def _dir_option(command: F) -> F:
-    return click.option(
-        "--dir",
-        "directory",
-        type=click.Path(path_type=Path),
-        default=None,
-        help="Where the lab keeps its files (default: $ISTHMUS_LAB_DIR, else ~/.local/state/isthmus/lab).",
-    )(command)
-
-
-def _lab(directory: Path | None) -> "LabDir":
-    from isthmus.lab.config import LabDir, default_dir
-
-    return LabDir((directory or default_dir(os.environ)).absolute())
-
-
-def _fail(error: Exception) -> NoReturn:
-    click.echo(str(error), err=True)
-    raise SystemExit(1)
-
-
 @click.group(epilog=LAB_EPILOG)
 def lab() -> None:
     """Run Kubernetes-shaped clusters on this machine: real kubectl, pods as processes, no containers."""
+
+
+lab.add_command(lab_faults.wan)
+lab.add_command(lab_faults.break_)
 
 
 @lab.command(
@@ -68,41 +47,41 @@ Examples:
     help="Names of the clusters, separated by commas.",
 )
 @click.option("--flat", is_flag=True, help="Pods reach the pods of other clusters by their own addresses.")
-@_dir_option
+@dir_option
 def up(clusters: str, flat: bool, directory: Path | None) -> None:
     """Start a lab and wait until its clusters are ready. Harmless when it runs already."""
     from isthmus.lab import supervisor
     from isthmus.lab.config import LabError
 
     began = time.monotonic()
-    place = _lab(directory)
+    place = lab_at(directory)
     names = tuple(name.strip() for name in clusters.split(",") if name.strip())
     try:
         supervisor.up(place, names, click.echo, flat=flat)
     except LabError as error:
-        _fail(error)
+        fail(error)
     following = shlex.join([installed(), "lab", "env", *(["--dir", str(directory)] if directory else [])])
     click.echo(f'Ready in {time.monotonic() - began:.1f} s. Next: eval "$({following})"')
 
 
 @lab.command(epilog="\b\nExamples:\n  isthmus lab down\n  isthmus lab down --dir /tmp/three\n")
-@_dir_option
+@dir_option
 def down(directory: Path | None) -> None:
     """End a lab and remove its files. Nothing of it is left."""
     from isthmus.lab import supervisor
     from isthmus.lab.config import LabError
 
-    place = _lab(directory)
+    place = lab_at(directory)
     try:
         ended = supervisor.down(place)
     except LabError as error:
-        _fail(error)
+        fail(error)
     click.echo(f"The lab in {place.path} is gone." if ended else f"There is no lab in {place.path}.")
 
 
 @lab.command(epilog="\b\nExamples:\n  isthmus lab status\n  isthmus lab status -o json | jq '.clusters[].pods'\n")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Output format.")
-@_dir_option
+@dir_option
 def status(output: str, directory: Path | None) -> None:
     """Show a lab's clusters, API addresses, nodes, pods and processes."""
     import json
@@ -111,26 +90,26 @@ def status(output: str, directory: Path | None) -> None:
     from isthmus.lab import supervisor
     from isthmus.lab.config import LabError
 
-    place = _lab(directory)
+    place = lab_at(directory)
     try:
         state = states.observe(place, supervisor.running(place))
     except LabError as error:
-        _fail(error)
+        fail(error)
     click.echo(json.dumps(state, indent=2) if output == "json" else "\n".join(states.lines(state)))
 
 
 @lab.command(short_help="Print the lines that set up this shell", epilog='\b\nExamples:\n  eval "$(isthmus lab env)"\n')
-@_dir_option
+@dir_option
 def env(directory: Path | None) -> None:
     """Print the lines that point this shell's kubectl and linkerd at the lab."""
     from isthmus.lab import environment, supervisor
     from isthmus.lab.config import LabError
 
-    place = _lab(directory)
+    place = lab_at(directory)
     try:
         supervisor.running(place)
     except LabError as error:
-        _fail(error)
+        fail(error)
     click.echo(environment.export_lines(environment.exports(place, os.environ)), nl=False)
 
 
@@ -145,13 +124,13 @@ Examples:
 )
 @click.argument("cluster")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@_dir_option
+@dir_option
 def node(cluster: str, command: tuple[str, ...], directory: Path | None) -> None:
     """Run COMMAND in the network namespace of a cluster's node."""
     from isthmus.lab import supervisor
     from isthmus.lab.config import LabError
 
-    place = _lab(directory)
+    place = lab_at(directory)
     try:
         record = supervisor.running(place)
         members = {member.name: member for member in place.clusters(record.clusters)}
@@ -159,7 +138,7 @@ def node(cluster: str, command: tuple[str, ...], directory: Path | None) -> None
             raise LabError(f"The lab has no cluster named {cluster!r}: it has {', '.join(members)}.")
         words = supervisor.inside_command(record, members[cluster], list(command))
     except LabError as error:
-        _fail(error)
+        fail(error)
     os.execvp(words[0], words)  # noqa: S606
 
 
@@ -182,50 +161,50 @@ def image() -> None:
 )
 @click.argument("name")
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
-@_dir_option
+@dir_option
 def image_add(name: str, program: tuple[str, ...], directory: Path | None) -> None:
     """Run PROGRAM where a container names the image NAME (any tag). Pods that wait for it start soon."""
     from isthmus.lab import supervisor, user_images
     from isthmus.lab.config import LabError
 
-    place = _lab(directory)
+    place = lab_at(directory)
     try:
         supervisor.running(place)
         added = user_images.add(place.path, name, program)
     except LabError as error:
-        _fail(error)
+        fail(error)
     click.echo(f"{added} runs {' '.join(program)}")
 
 
 @image.command("remove", epilog="\b\nExamples:\n  isthmus lab image remove shop/cart\n")
 @click.argument("name")
-@_dir_option
+@dir_option
 def image_remove(name: str, directory: Path | None) -> None:
     """Forget an image that was added. Pods that run keep running."""
     from isthmus.lab import supervisor, user_images
     from isthmus.lab.config import LabError
 
-    place = _lab(directory)
+    place = lab_at(directory)
     try:
         supervisor.running(place)
         removed = user_images.remove(place.path, name)
     except LabError as error:
-        _fail(error)
+        fail(error)
     click.echo(f"{removed} is forgotten")
 
 
 @image.command("list", epilog="\b\nExamples:\n  isthmus lab image list\n")
-@_dir_option
+@dir_option
 def image_list(directory: Path | None) -> None:
     """List the images that were added."""
     from isthmus.lab import supervisor, user_images
     from isthmus.lab.config import LabError
 
-    place = _lab(directory)
+    place = lab_at(directory)
     try:
         supervisor.running(place)
         found = user_images.read(place.path)
     except LabError as error:
-        _fail(error)
+        fail(error)
     for name, entry in sorted(found.items()):
         click.echo(f"{name}  {' '.join(entry.get('entrypoint') or ())}")

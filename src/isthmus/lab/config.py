@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from isthmus.lab.faults import Faults
 from isthmus.lab.topology import Cluster, clusters
 
 DIR_VARIABLE: Final = "ISTHMUS_LAB_DIR"
@@ -104,6 +105,21 @@ class LabDir:
     def write_health(self, health: Mapping[str, Health]) -> None:
         _replace(self._health, msgspec.json.encode(dict(health)))
 
+    @property
+    def orders(self) -> Path:
+        """The socket where the daemon is told what to break."""
+        return self.path / "orders.sock"
+
+    def read_faults(self) -> Faults:
+        """What is broken on purpose."""
+        try:
+            return msgspec.json.decode(self._faults.read_bytes(), type=Faults)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return Faults()
+
+    def write_faults(self, faults: Faults) -> None:
+        _replace(self._faults, msgspec.json.encode(faults))
+
     def clear_health(self) -> None:
         self._health.unlink(missing_ok=True)
 
@@ -126,6 +142,10 @@ class LabDir:
     @property
     def _record(self) -> Path:
         return self.path / "lab.json"
+
+    @property
+    def _faults(self) -> Path:
+        return self.path / "faults.json"
 
     @property
     def _health(self) -> Path:

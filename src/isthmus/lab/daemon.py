@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from isthmus.lab import wan
+from isthmus.lab import breaking, wan
 from isthmus.lab.config import RECORDED, Health, LabDir
+from isthmus.lab.faults import Faults, How, hold
 from isthmus.lab.topology import CLUSTER_DOMAIN, FLAT_POD_NETWORK, SERVICE_NETWORK, Cluster
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class Process:
     last_exit: str = ""
     since: float = 0.0
     delay: float = RESTART_FIRST
+    held: How | None = None
+    """Whether it is dead or stuck on purpose."""
 
 
 def commands(cluster: Cluster, listen_fd: int) -> dict[str, list[str]]:
@@ -66,14 +69,21 @@ class Daemon:
     processes: list[Process]
     told_fd: int
     """Says that the lab is on record; its end says that nobody knows of it."""
+    clusters: tuple[Cluster, ...]
     by_pid: dict[int, Process] = field(default_factory=dict)
+    breaker: breaking.Breaker = field(init=False)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        self.breaker = breaking.Breaker(self.lab, self.clusters, hold=self._hold, at_rest=self._bury)
         loop.add_signal_handler(signal.SIGCHLD, self._bury)
+        async with await self.breaker.serve():
+            await self._keep_running(stop)
+
+    async def _keep_running(self, stop: asyncio.Event) -> None:
         for process in self.processes:
             self._start(process)
         self._tell()
@@ -82,6 +92,17 @@ class Daemon:
             return
         os.close(self.told_fd)
         await stop.wait()
+
+    def _hold(self, faults: Faults) -> None:
+        """Have every process be as it is to be: dead, stuck, or running."""
+        for process in self.processes:
+            former, process.held = process.held, hold(faults, *process.name.split("/"))
+            if process.held is How.KILL and process.pid:
+                os.kill(process.pid, signal.SIGKILL)
+            elif process.pid and How.HANG in (former, process.held) and former is not process.held:
+                breaking.hang(process.pid, hung=process.held is How.HANG)
+            elif former is How.KILL:
+                self._again(process)
 
     def _start(self, process: Process) -> None:
         """Start a program. Its exit is seen by `_bury`, so nobody waits for this very child."""
@@ -101,7 +122,12 @@ class Daemon:
         log.info("%s runs as pid %d", process.name, child.pid)
 
     def _bury(self) -> None:
-        """Collect every dead child: our own programs, and the orphans that the kernel gives to pid 1."""
+        """Collect every dead child: our own programs, and the orphans that the kernel gives to pid 1.
+
+        While something is being broken this waits: programs run for it whose exit codes are wanted there.
+        """
+        if self.breaker.busy:
+            return
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -126,7 +152,11 @@ class Daemon:
         process.delay = min(process.delay * 2, RESTART_MOST)
 
     def _again(self, process: Process) -> None:
+        if process.pid or process.held is How.KILL:
+            return
         self._start(process)
+        if process.held is How.HANG:
+            breaking.hang(process.pid, hung=True)
         self._tell()
 
     def _tell(self) -> None:
@@ -171,7 +201,7 @@ def main() -> None:
     socket.sethostname("isthmus-lab")
     asyncio.run(wan.build(clusters))
     listen_fds = [int(number) for number in arguments.listen_fds.split(",")]
-    daemon = Daemon(lab, processes(lab, clusters, listen_fds), arguments.told_fd)
+    daemon = Daemon(lab, processes(lab, clusters, listen_fds), arguments.told_fd, clusters)
     asyncio.run(daemon.run())
 
 

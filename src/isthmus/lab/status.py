@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+import msgspec
+
 from isthmus.lab import processes
 from isthmus.lab.client import NODES, PODS, Client, Object
 from isthmus.lab.config import LabDir, Record
@@ -26,7 +28,14 @@ def observe(lab: LabDir, record: Record) -> dict[str, Any]:
             for name, state in health.items()
             if name.startswith(f"{cluster['name']}/")
         }
-    return {"dir": str(lab.path), "pid": record.pid, "kubeconfig": str(lab.kubeconfig), "clusters": clusters}
+    shown = {"dir": str(lab.path), "pid": record.pid, "kubeconfig": str(lab.kubeconfig)}
+    return {**shown, "clusters": clusters, "faults": faults(lab)}
+
+
+def faults(lab: LabDir) -> dict[str, Any]:
+    """What is broken on purpose, as plain values."""
+    found: dict[str, Any] = msgspec.to_builtins(lab.read_faults())
+    return found
 
 
 async def _clusters(lab: LabDir, record: Record) -> list[dict[str, Any]]:
@@ -80,7 +89,22 @@ def lines(state: dict[str, Any]) -> list[str]:
             shown.append(f"  pods       {cluster['pods']['ready']}/{cluster['pods']['total']} ready")
         running = (f"{name} {_process(process)}" for name, process in cluster["processes"].items())
         shown.append(f"  processes  {', '.join(running) or 'none yet'}")
-    return shown
+    shown += [f"broken: {_broken(one)}" for one in state["faults"]["broken"]]
+    return shown + [f"network {' - '.join(one['between'])}: {_network(one)}" for one in state["faults"]["wan"]]
+
+
+def _broken(one: dict[str, Any]) -> str:
+    name = "/".join(filter(None, (one["cluster"], one.get("namespace"), one.get("name"))))
+    return f"{one['kind']} {name} ({one['how']})"
+
+
+def _network(one: dict[str, Any]) -> str:
+    """How a network is, in the words of the options that made it so."""
+    if one.get("partition"):
+        return "partition"
+    words = [f"{name} {one[name] * 1000:g}ms" for name in ("delay", "jitter") if name in one]
+    words += [f"loss {one['loss'] * 100:g}%"] if "loss" in one else []
+    return ", ".join(words + ([f"rate {one['rate'] / 1e6:g}mbit"] if "rate" in one else []))
 
 
 def _process(process: dict[str, Any]) -> str:
