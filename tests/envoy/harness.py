@@ -230,6 +230,7 @@ class Mesh:
             addresses=(Address(gateway_pod.address, names.GATEWAY_PORT),),
             identity=identity or gateway_pod.identity,
         )
+        self.put(gateway.load_assignment(cluster), node=client.name)
         self.put(gateway.cluster(cluster), node=client.name, pod=client)
 
     def export(self, gateway_pod: Pod, address: Address) -> None:

@@ -13,11 +13,12 @@ from isthmus.resources.core import Service
     ("spec", "addresses"),
     [
         ({"gatewayAddress": "1.1.1.1"}, [Address("1.1.1.1", 4143)]),
-        ({"gatewayAddress": "b.example, 1.1.1.1,1.1.1.1"}, [Address("1.1.1.1", 4143), Address("b.example", 4143)]),
+        ({"gatewayAddress": "b.example, 1.1.1.2:1, 1.1.1.1,1.1.1.1"}, [Address("1.1.1.1", 4143), Address("1.1.1.2", 1)]),
         ({"gatewayAddress": "1.1.1.1:30443"}, [Address("1.1.1.1", 30443)]),
         ({"gatewayAddress": "fd00::1"}, [Address("fd00::1", 4143)]),
         ({"gatewayAddress": "[fd00::1]:30443"}, [Address("fd00::1", 30443)]),
         ({"gatewayAddress": "1.1.1.1", "gatewayPort": ""}, [Address("1.1.1.1", 4143)]),
+        ({"gatewayAddress": "1.1.1.1", "gatewayPort": "many"}, [Address("1.1.1.1", 4143)]),
     ],
 )
 def test_addresses(spec: dict[str, str], addresses: list[Address]) -> None:
@@ -26,7 +27,7 @@ def test_addresses(spec: dict[str, str], addresses: list[Address]) -> None:
     assert (found.name, list(found.addresses)) == ("gateway/east", addresses)
 
 
-@pytest.mark.parametrize("spec", [{"gatewayAddress": ""}, {"gatewayPort": "many"}, {"gatewayIdentity": "who"}])
+@pytest.mark.parametrize("spec", [{"gatewayAddress": ""}, {"gatewayAddress": "x:0"}, {"gatewayIdentity": "who"}])
 def test_a_link_without_a_usable_gateway_has_none(spec: dict[str, str]) -> None:
     assert gateways.gateway(make.link("east", **spec)) is None
 

@@ -321,7 +321,7 @@ class Cluster:
                 client,
                 namespace=NAMESPACE,
                 linkerd_namespace=names.CONTROL_PLANE_NAMESPACE,
-                probe_url=lambda link: probe_url,
+                probe_url=lambda link, port: probe_url,
                 metrics=Metrics(CollectorRegistry()),
                 settings=settings,
             )

@@ -58,4 +58,5 @@ def service(
 
 
 def gateway(*addresses: str, alive: bool = True, port: int = 4143) -> plans.Gateway:
-    return plans.Gateway(addresses or ("203.0.113.10",), port, IDENTITY, alive)
+    where = tuple(plans.GatewayAddress(address, port) for address in addresses or ("203.0.113.10",))
+    return plans.Gateway(where, IDENTITY, alive)

@@ -23,7 +23,7 @@ def render(model: Model) -> tuple[Served, ...]:
         case OutboundCluster():
             messages: Iterable[Any] = (outbound.cluster(model), outbound.load_assignment(model))
         case GatewayCluster():
-            messages = (gateway.cluster(model),)
+            messages = (gateway.cluster(model), gateway.load_assignment(model))
         case ExportCluster():
             messages = (gateway.export(model),)
         case Trust():

@@ -1,7 +1,7 @@
 """Both ends of a gateway: the cluster a client's tunnel dials, and the pods a gateway may connect it to."""
 
-from ipaddress import ip_address
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
@@ -10,13 +10,22 @@ from isthmus import names
 from isthmus.envoy import balancing, outbound, protocol, tls, wire
 from isthmus.mesh.model import Address, ExportCluster, GatewayCluster
 
-_CONNECT_TIMEOUT = 0.8
-_EXPORT_CONNECT_TIMEOUT = 0.5
+_CONNECT_TIMEOUT: Final = 0.8
+_EXPORT_CONNECT_TIMEOUT: Final = 0.5
+_NEVER_OVERFLOW: Final = 100_000
+"""Silent addresses get tunnels only when all others are set aside."""
+_NEXT_AFTER: Final = 2
+"""So many other addresses are tried while a connection is made: one more every 0.3 s, or as soon as one refuses."""
 
 
 def cluster(gateway: GatewayCluster) -> Any:
-    """The gateway of a linked cluster: HTTP/2 over mutual TLS, every tunnel a stream of a shared connection."""
-    message = _cluster(gateway.name, gateway.addresses, connect_timeout=_CONNECT_TIMEOUT)
+    """The gateway of a linked cluster: HTTP/2 over mutual TLS, every tunnel a stream of a shared connection.
+
+    Its addresses come by EDS, so that those which stay keep their connections when another one comes or goes.
+    """
+    message = _cluster(gateway.name, connect_timeout=_CONNECT_TIMEOUT)
+    message.type = cluster_pb2.Cluster.EDS
+    message.eds_cluster_config.eds_config.CopyFrom(wire.ads())
     message.outlier_detection.CopyFrom(balancing.outlier_detection())
     message.transport_socket.CopyFrom(
         tls.client_context(sni=names.GATEWAY_SNI, expected=gateway.identity.spiffe_id, alpn=("h2",))
@@ -26,39 +35,59 @@ def cluster(gateway: GatewayCluster) -> Any:
     return message
 
 
+def load_assignment(gateway: GatewayCluster) -> Any:
+    """The gateway's addresses; those that are silent come after all others."""
+    answering = [address for address in gateway.addresses if address not in gateway.silent]
+    silent = [address for address in gateway.addresses if address in gateway.silent]
+    groups = [group for group in (answering, silent) if group]
+    return endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=gateway.name,
+        endpoints=[
+            endpoint_components_pb2.LocalityLbEndpoints(
+                priority=priority, lb_endpoints=[_endpoint(address, _others(address, group)) for address in group]
+            )
+            for priority, group in enumerate(groups)
+        ],
+        policy=endpoint_pb2.ClusterLoadAssignment.Policy(overprovisioning_factor=wire.uint32(_NEVER_OVERFLOW)),
+    )
+
+
 def export(exported: ExportCluster) -> Any:
     """One endpoint of an exported service, as bytes: what the client sends in is for the pod alone."""
-    return _cluster(exported.name, (exported.address,), connect_timeout=_EXPORT_CONNECT_TIMEOUT)
+    message = _cluster(exported.name, connect_timeout=_EXPORT_CONNECT_TIMEOUT)
+    message.type = cluster_pb2.Cluster.STATIC
+    message.load_assignment.CopyFrom(
+        endpoint_pb2.ClusterLoadAssignment(
+            cluster_name=exported.name,
+            endpoints=[endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[_endpoint(exported.address, ())])],
+        )
+    )
+    return message
 
 
-def _cluster(name: str, addresses: tuple[Address, ...], *, connect_timeout: float) -> Any:
+def _cluster(name: str, *, connect_timeout: float) -> Any:
     return cluster_pb2.Cluster(
         name=name,
-        type="STATIC" if all(_is_ip(address.host) for address in addresses) else "STRICT_DNS",
-        dns_lookup_family="V4_PREFERRED",
         connect_timeout=wire.seconds(connect_timeout),
         load_balancing_policy=balancing.policy(),
         common_lb_config=balancing.common(),
         circuit_breakers=balancing.circuit_breakers(),
         upstream_connection_options=cluster_pb2.UpstreamConnectionOptions(tcp_keepalive=outbound.tcp_keepalive()),
-        load_assignment=endpoint_pb2.ClusterLoadAssignment(
-            cluster_name=name,
-            endpoints=[
-                endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[_endpoint(address) for address in addresses])
-            ],
-        ),
     )
 
 
-def _endpoint(address: Address) -> Any:
+def _others(address: Address, group: Sequence[Address]) -> tuple[Address, ...]:
+    """The next ones in a circle, so that the addresses of one that is dead spread over all others."""
+    position = group.index(address)
+    return tuple([*group[position + 1 :], *group[:position]][:_NEXT_AFTER])
+
+
+def _endpoint(address: Address, others: Sequence[Address]) -> Any:
+    """An address, and others of the same gateway that a connection is made to if this one is not there."""
+    additional = endpoint_components_pb2.Endpoint.AdditionalAddress
     return endpoint_components_pb2.LbEndpoint(
-        endpoint=endpoint_components_pb2.Endpoint(address=wire.socket_address(address))
+        endpoint=endpoint_components_pb2.Endpoint(
+            address=wire.socket_address(address),
+            additional_addresses=[additional(address=wire.socket_address(each)) for each in others],
+        )
     )
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

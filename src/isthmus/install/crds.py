@@ -86,8 +86,14 @@ LINK_SPEC: Final = record(
         "targetClusterDomain": text("Cluster domain of the linked cluster.", default="cluster.local"),
         "targetClusterLinkerdNamespace": text("Control-plane namespace of the linked cluster.", default="linkerd"),
         "clusterCredentialsSecret": text("Secret beside the Link whose key `kubeconfig` leads to the linked cluster."),
-        "gatewayAddress": text("Comma-separated IP addresses or host names of the gateway; empty: no gateway."),
-        "gatewayPort": text("Port of the gateway."),
+        "gatewayAddress": text(
+            "Comma-separated IP addresses or host names of the gateway, each with or without :port; empty: no gateway."
+        ),
+        "gatewayPort": text("Port of the gateway, for addresses that have none of their own."),
+        "gatewayService": text(
+            "Service of the linked cluster, <namespace>/<name>, whose load balancer's addresses count instead of "
+            "gatewayAddress, whenever they change; empty: gatewayAddress stays as it is."
+        ),
         "gatewayIdentity": text("Name that the gateway proves with its certificate."),
         "probeSpec": PROBE_SPEC,
         "selector": label_selector("Services mirrored through the gateway. Empty selects nothing."),
@@ -104,6 +110,20 @@ LINK_SPEC: Final = record(
     required=["targetClusterName"],
 )
 
+GATEWAY: Final = record(
+    {
+        "address": text("IP address and port."),
+        "name": text("The DNS name that it comes from."),
+        "alive": text("Whether it answers: True, False or Unknown."),
+        "latency": text("Round trip of a recent probe."),
+        "probePort": {
+            "type": "integer",
+            "description": "Port of the probe Service that leads to this address alone.",
+        },
+    },
+    required=["address"],
+)
+
 LINK_STATUS: Final = record(
     {
         "conditions": array(CONDITION),
@@ -114,6 +134,8 @@ LINK_STATUS: Final = record(
         "registeredTrustDomain": text("The own trust domain as registered in the linked cluster."),
         "registeredRoots": text("Fingerprints of the own roots that the linked cluster accepts."),
         "credentialsExpireAt": text("When the credentials expire; empty when they do not. They are renewed before."),
+        "gatewayAddress": text("Where the gateway is: as given, or as its Service says now."),
+        "gateways": array(GATEWAY, "Every IP address of the gateway, and whether it answers."),
         "alive": text("Whether the gateway answers: True, False or Unknown."),
         "latency": text("Round trip of the last successful probe."),
         "services": text("Services mirrored, of those exported to this cluster."),
@@ -134,7 +156,7 @@ AGE: Final = column("Age", ".metadata.creationTimestamp", kind="date")
 
 LINK_COLUMNS: Final = [
     column("Target", ".spec.targetClusterName"),
-    column("Gateway", ".spec.gatewayAddress"),
+    column("Gateway", ".status.gatewayAddress", description="Where the gateway is now"),
     column("Alive", ".status.alive", description="Whether the gateway answers probes"),
     column("Services", ".status.services", description="Mirrored / exported"),
     column("Ready", ".status.ready"),

@@ -11,25 +11,34 @@ _INFIX: Final = ".serviceaccount.identity."
 _SPIFFE: Final = "spiffe://"
 
 
-def resolve(state: State, cluster: str, *, name: str | None = None) -> GatewayCluster | None:
-    """The gateway of a linked cluster, as `gateway/<cluster>` or under another name; None without Link or gateway."""
+def resolve(state: State, cluster: str, *, name: str | None = None, port: int = 0) -> GatewayCluster | None:
+    """The gateway of a linked cluster, as `gateway/<cluster>` or under another name; None without Link or gateway.
+
+    `port` is one of the probe Service: some lead to one of the gateway's addresses alone.
+    """
     link = state.link(cluster)
-    return gateway(link, name=name) if link else None
+    return gateway(link, name=name, port=port) if link else None
 
 
-def gateway(link: Link, *, name: str | None = None) -> GatewayCluster | None:
+def gateway(link: Link, *, name: str | None = None, port: int = 0) -> GatewayCluster | None:
+    """All addresses, those that do not answer the controller apart: they are tried when no other one is left."""
     found = identity(link)
-    port = _port(link.spec.gateway_port)
-    addresses = tuple(sorted({_address(host, port) for host in link.gateway_hosts})) if port else ()
+    chosen = [item for item in link.gateways if port and item[1].probe_port == port] or link.gateways
+    addresses = {Address(*host): each.alive != "False" for host, each in chosen}
     if found is None or not addresses:
         return None
-    return GatewayCluster(name or f"{names.GATEWAY_CLUSTER_PREFIX}{link.cluster}", addresses, found)
+    return GatewayCluster(
+        name=name or f"{names.GATEWAY_CLUSTER_PREFIX}{link.cluster}",
+        addresses=tuple(sorted(addresses)),
+        identity=found,
+        silent=frozenset(address for address, alive in addresses.items() if not alive),
+    )
 
 
 def present(state: State, cluster: str) -> bool:
     """Whether the Link to a cluster leads through a gateway; else its network is flat."""
     link = state.link(cluster)
-    return link is not None and bool(link.gateway_hosts)
+    return link is not None and link.has_gateway
 
 
 def identity(link: Link) -> Identity | None:
@@ -45,16 +54,3 @@ def identity(link: Link) -> Identity | None:
     account, _, namespace = account_and_namespace.rpartition(".")
     domain = link.trust_domain or rest.partition(".")[2]
     return Identity(domain, namespace, account) if infix and account and namespace and domain else None
-
-
-def _port(text: str) -> int | None:
-    text = text.strip() or str(names.GATEWAY_PORT)
-    return int(text) if text.isdecimal() and 0 < int(text) <= 65535 else None
-
-
-def _address(host: str, port: int) -> Address:
-    """`gatewayAddress` may carry a port of its own."""
-    name, colon, own = host.rpartition(":")
-    if colon and own.isdecimal() and (":" not in name or name.startswith("[")):
-        return Address(name.strip("[]"), int(own))
-    return Address(host.strip("[]"), port)

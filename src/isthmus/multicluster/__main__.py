@@ -67,7 +67,7 @@ async def run(options: argparse.Namespace) -> None:
             client,
             namespace=options.namespace,
             linkerd_namespace=options.linkerd_namespace,
-            probe_url=lambda link: prober.url(link, options.cluster_domain),
+            probe_url=lambda link, port: prober.url(link, port, options.cluster_domain),
             metrics=Metrics(),
             settings=settings(options),
         )

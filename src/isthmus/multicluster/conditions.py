@@ -64,8 +64,12 @@ def clock_skew(link: Link, ahead: timedelta) -> str:
     )
 
 
-def gateway_alive(link: Link, liveness: Liveness, *, problem: str, reachable: bool = True) -> Condition:
+def gateway_alive(
+    link: Link, liveness: Liveness, *, problem: str, where: str = "", reachable: bool = True
+) -> Condition:
     """Whether the target's gateway answers; `problem` is why none of its names resolves, "" when one does.
+
+    `where` is where it is now, if that is not what the Link says.
 
     `reachable`: whether the target's API server answers, which tells a filter from a cluster that is away.
     """
@@ -82,7 +86,7 @@ def gateway_alive(link: Link, liveness: Liveness, *, problem: str, reachable: bo
             "Unresolvable",
             f"{problem} Correct spec.gatewayAddress of Link {link.name}, or that name in the DNS of this cluster.",
         )
-    where = f"{', '.join(link.gateway_hosts)} port {link.gateway_port}"
+    where = where or ", ".join(map(str, link.gateways))
     match liveness.state:
         case "Alive" if liveness.problem:
             return Condition(

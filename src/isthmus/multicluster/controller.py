@@ -55,7 +55,7 @@ class Controller:
         *,
         namespace: str,
         linkerd_namespace: str,
-        probe_url: Callable[[Link], str],
+        probe_url: Callable[[Link, int], str],
         metrics: Metrics,
         settings: Settings | None = None,
     ) -> None:
@@ -161,7 +161,7 @@ class Controller:
             self.local,
             recorder=self._recorder,
             metrics=self._metrics,
-            probe_url=self._probe_url(link),
+            probe_url=lambda port: self._probe_url(link, port),
             settings=self._settings,
             members_changed=self._federation.wake,
         )

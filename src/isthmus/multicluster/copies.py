@@ -77,30 +77,35 @@ def _excluded(name: str, patterns: Sequence[str]) -> bool:
 
 def slices(
     service: Service,
-    slice_ports: tuple[SlicePort, ...],
-    endpoints: Sequence[SliceEndpoint],
+    slice_ports: Mapping[int, tuple[SlicePort, ...]],
+    endpoints: Sequence[tuple[int, SliceEndpoint]],
     *,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
 ) -> dict[Key, Slice]:
-    """One slice for each address family; that of IPv4 exists even when it is empty."""
+    """One slice for each address family and port of the far side; that of IPv4 and the first port is never missing.
+
+    `slice_ports` are the ports of a slice, by the port there, which comes with each endpoint.
+    """
     namespace, name = service.key
-    families: dict[str, list[SliceEndpoint]] = {"IPv4": []}
-    for endpoint in endpoints:
-        families.setdefault(f"IPv{ipaddress.ip_address(endpoint.addresses[0]).version}", []).append(endpoint)
+    first = next(iter(slice_ports))
+    members: dict[tuple[str, int], list[SliceEndpoint]] = {("IPv4", first): []}
+    for number, endpoint in endpoints:
+        family = f"IPv{ipaddress.ip_address(endpoint.addresses[0]).version}"
+        members.setdefault((family, number), []).append(endpoint)
     all_labels = {**labels, names.SERVICE_NAME_LABEL: name, names.MANAGED_BY_LABEL: names.MIRROR_MANAGER}
     made = [
         Slice(
             Meta(
                 namespace=namespace,
-                name=name if family == "IPv4" else f"{name}-{family.lower()}",
+                name=name + ("" if family == "IPv4" else "-ipv6") + ("" if number == first else f"-{number}"),
                 labels=all_labels,
                 annotations=dict(annotations),
             ),
             address_type=family,
-            endpoints=tuple(sorted(members, key=lambda endpoint: endpoint.addresses)),
-            ports=slice_ports,
+            endpoints=tuple(sorted(found, key=lambda endpoint: endpoint.addresses)),
+            ports=slice_ports[number],
         )
-        for family, members in families.items()
+        for (family, number), found in members.items()
     ]
     return {item.key: item for item in made}

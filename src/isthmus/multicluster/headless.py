@@ -53,14 +53,14 @@ def root_slices(
     A gateway that is down changes nothing here: names go on resolving, and clients find that nobody answers.
     """
     endpoints = [
-        SliceEndpoint((addresses[hostname],), Readiness(ready), hostname)
+        (0, SliceEndpoint((addresses[hostname],), Readiness(ready), hostname))
         for hostname, ready in hosts.items()
         if addresses.get(hostname)
     ]
     annotation = names.REMOTE_SERVICE_FQN_ANNOTATION
     return copies.slices(
         mirror,
-        tuple(SlicePort(port.name, port.port) for port in mirror.spec.ports),
+        {0: tuple(SlicePort(port.name, port.port) for port in mirror.spec.ports)},
         endpoints,
         labels=labels_for(link.target),
         annotations={annotation: mirror.metadata.annotations[annotation]},

@@ -1,6 +1,5 @@
 """A Link as this room reads it, and which of several Links to one target counts."""
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -11,6 +10,7 @@ from isthmus.kube.kinds import Object
 from isthmus.kube.meta import Key, key_of
 from isthmus.multicluster.objects import Service
 from isthmus.multicluster.selectors import Selector, exported
+from isthmus.resources import gateways
 
 Mode = Literal["gateway", "flat"]
 """How a mirror's clients reach its pods: through the target's gateway, or dialling them directly."""
@@ -40,8 +40,9 @@ class Link:
     domain: str
     linkerd_namespace: str
     credentials_secret: str
-    gateway_hosts: tuple[str, ...]
-    gateway_port: int
+    gateways: tuple[gateways.Host, ...]
+    gateway_service: Key | None
+    """The Service of the target whose outside addresses count instead of `gateways`."""
     gateway_identity: str
     probe: Probe
     selector: Selector | None
@@ -57,6 +58,15 @@ class Link:
     @property
     def key(self) -> Key:
         return self.namespace, self.name
+
+    @property
+    def gateway_hosts(self) -> tuple[str, ...]:
+        return tuple(gateway.host for gateway in self.gateways)
+
+    @property
+    def gateway_port(self) -> int:
+        """That of the first host; each has its own."""
+        return self.gateways[0].port if self.gateways else names.GATEWAY_PORT
 
     def mode(self, service: Service) -> Mode | None:
         """How a service of the target is mirrored, None if it is not. Who asks for flat gets it, gateway or not."""
@@ -86,9 +96,9 @@ def parse(item: Object) -> Link:
     spec: Mapping[str, Any] = item.get("spec") or {}
     problems: list[str] = []
     namespace, name = key_of(item)
-    gateways = [_split_port(part) for part in str(spec.get("gatewayAddress") or "").split(",")]
-    own_port = next((port for _, port in gateways if port), None)
-    port = own_port or _port(spec.get("gatewayPort"), names.GATEWAY_PORT, "spec.gatewayPort", problems)
+    port = _port(spec.get("gatewayPort"), names.GATEWAY_PORT, "spec.gatewayPort", problems)
+    hosts, unusable = gateways.parse(str(spec.get("gatewayAddress") or ""), port)
+    problems += [f"spec.gatewayAddress: {problem}" for problem in unusable]
     target = str(spec.get("targetClusterName") or name)
     return Link(
         namespace=namespace,
@@ -100,8 +110,8 @@ def parse(item: Object) -> Link:
         domain=spec.get("targetClusterDomain") or "cluster.local",
         linkerd_namespace=spec.get("targetClusterLinkerdNamespace") or names.CONTROL_PLANE_NAMESPACE,
         credentials_secret=spec.get("clusterCredentialsSecret") or f"{names.CREDENTIALS_SECRET_PREFIX}{target}",
-        gateway_hosts=tuple(dict.fromkeys(host for host, _ in gateways if host)),
-        gateway_port=port,
+        gateways=hosts,
+        gateway_service=_service(spec.get("gatewayService"), problems) if hosts else None,
         gateway_identity=spec.get("gatewayIdentity") or "",
         probe=_probe(spec.get("probeSpec") or {}, problems),
         selector=spec.get("selector"),
@@ -115,12 +125,14 @@ def parse(item: Object) -> Link:
     )
 
 
-def _split_port(text: str) -> tuple[str, int | None]:
-    """A host of `gatewayAddress`, which may carry a port of its own."""
-    host, colon, port = text.strip().rpartition(":")
-    if colon and 0 < _number(port) < 65536 and (":" not in host or host.endswith("]")):
-        return host.strip("[]"), _number(port)
-    return text.strip().strip("[]"), None
+def _service(text: Any, problems: list[str]) -> Key | None:
+    if text in (None, ""):
+        return None
+    namespace, _, name = str(text).partition("/")
+    if namespace and name and "/" not in name:
+        return namespace, name
+    problems.append(f"spec.gatewayService is {str(text)[:40]!r}, which is not <namespace>/<name>; it is ignored.")
+    return None
 
 
 def _probe(spec: Mapping[str, Any], problems: list[str]) -> Probe:
@@ -170,14 +182,6 @@ def _seconds(text: Any, default: float, field: str, problems: list[str]) -> floa
     except ValueError:
         problems.append(f"{field} is {str(text)[:40]!r}, which is not a time such as 3s; {default:g}s is used.")
         return default
-
-
-def is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def older_link(link: Link, links: Iterable[Link]) -> Link | None:

@@ -102,7 +102,7 @@ def with_probe(
     namespaces: Collection[str],
 ) -> Plan:
     """The plan with the probe Service in it, which needs nothing of the target but its gateway's address."""
-    probe = probe_service(link)
+    probe = probe_service(link, gateway)
     free = _free(probe.key, link, local) and probe.metadata.namespace in namespaces
     if gateway is None or not free or not copies.fits(probe.metadata.name):
         return planned
@@ -187,34 +187,53 @@ def mirror_slices(link: Link, mirror: Service, gateway: Gateway | None, ready: b
     """The gateway's addresses, for as long as somebody behind it is ready."""
     if gateway is None:
         return {}
+    numbers = _numbers(gateway)
     annotations = {
         names.REMOTE_SERVICE_FQN_ANNOTATION: mirror.metadata.annotations[names.REMOTE_SERVICE_FQN_ANNOTATION],
         names.REMOTE_GATEWAY_IDENTITY_ANNOTATION: gateway.identity,
     }
     return copies.slices(
         mirror,
-        tuple(SlicePort(port.name, gateway.port) for port in mirror.spec.ports),
-        [SliceEndpoint((address,), Readiness(gateway.alive)) for address in gateway.addresses] if ready else [],
+        {number: tuple(SlicePort(port.name, number) for port in mirror.spec.ports) for number in numbers},
+        [
+            (each.port, SliceEndpoint((each.ip,), Readiness(gateway.alive and each.alive)))
+            for each in (gateway.addresses if ready else ())
+        ],
         labels=made_for(link.target),
         annotations=annotations,
     )
 
 
+def _numbers(gateway: Gateway) -> tuple[int, ...]:
+    """The ports of the gateway's addresses, the first address's first."""
+    return tuple(dict.fromkeys(each.port for each in gateway.addresses)) or (names.GATEWAY_PORT,)
+
+
 # --- probe --------------------------------------------------------------------------------------------------------
-def probe_service(link: Link) -> Service:
-    """The Service that leads to the target's gateway itself, through any meshed pod's proxy."""
+def probe_service(link: Link, gateway: Gateway | None) -> Service:
+    """The Service that leads to the target's gateway itself, through any meshed pod's proxy.
+
+    Where the gateway has several addresses, more ports lead to one of them each.
+    """
     labels = {names.MIRRORED_GATEWAY_LABEL: "true", names.CLUSTER_NAME_LABEL: link.target}
-    port = Port(link.probe.port, PROBE_PORT_NAME, "TCP", link.probe.port)
+    singles = sorted(each.probe_port for each in (gateway.addresses if gateway else ()) if each.probe_port)
+    ports = [
+        Port(number, name, "TCP", number)
+        for number, name in [
+            (link.probe.port, PROBE_PORT_NAME),
+            *((number, f"{PROBE_PORT_NAME}-{number}") for number in singles),
+        ]
+    ]
     name = f"{names.PROBE_SERVICE_PREFIX}{link.target}"
-    return Service(Meta(namespace=link.namespace, name=name, labels=labels), ServiceSpec((port,)))
+    return Service(Meta(namespace=link.namespace, name=name, labels=labels), ServiceSpec(tuple(ports)))
 
 
 def probe_slices(link: Link, probe: Service, gateway: Gateway) -> dict[Key, Slice]:
     """Never marked as not ready: the probe is what finds out."""
     return copies.slices(
         probe,
-        (SlicePort(PROBE_PORT_NAME, gateway.port),),
-        [SliceEndpoint((address,), Readiness(True)) for address in gateway.addresses],
+        {number: tuple(SlicePort(port.name, number) for port in probe.spec.ports) for number in _numbers(gateway)},
+        [(each.port, SliceEndpoint((each.ip,), Readiness(True))) for each in gateway.addresses],
         labels=probe.metadata.labels,
         annotations={names.REMOTE_GATEWAY_IDENTITY_ANNOTATION: gateway.identity},
     )

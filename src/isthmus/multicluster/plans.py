@@ -25,11 +25,20 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """Where the target's gateway answers now (IP addresses) and whether it does."""
+class GatewayAddress:
+    """One address of a gateway: an IP address, and a port of the probe Service that leads there alone (0: none)."""
 
-    addresses: tuple[str, ...]
+    ip: str
     port: int
+    probe_port: int = 0
+    alive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where the target's gateway answers now and whether it does."""
+
+    addresses: tuple[GatewayAddress, ...]
     identity: str
     alive: bool = True
 

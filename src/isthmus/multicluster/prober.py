@@ -41,10 +41,10 @@ async def nothing_found() -> Finding | None:
     return None
 
 
-def url(link: Link, cluster_domain: str) -> str:
-    """Where a Link's probes go: the probe Service, which this pod's proxy leads to the gateway itself."""
+def url(link: Link, port: int, cluster_domain: str) -> str:
+    """Where a Link's probes go: a port of the probe Service, which this pod's proxy leads to the gateway itself."""
     host = f"{names.PROBE_SERVICE_PREFIX}{link.target}.{link.namespace}.svc.{cluster_domain}"
-    return f"http://{host}:{link.probe.port}{link.probe.path}"
+    return f"http://{host}:{port}{link.probe.path}"
 
 
 async def ask(where: str, timeout: float) -> Answer:

@@ -5,7 +5,7 @@ reach of a server-side selector. Readiness is watched for exported services only
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from isthmus import names
@@ -17,6 +17,7 @@ from isthmus.multicluster import credentials, trust
 from isthmus.multicluster.links import Link, Mode
 from isthmus.multicluster.objects import CONFIG_MAPS, SERVICES, Service
 from isthmus.multicluster.plans import Export
+from isthmus.multicluster.published import GATEWAY_SERVICES, GatewayService
 from isthmus.multicluster.pulse import Pulse
 from isthmus.multicluster.readiness import Readiness
 from isthmus.multicluster.status import Condition
@@ -48,6 +49,11 @@ class Remote:
             fields=f"metadata.name={names.TRUST_ROOTS_CONFIG_MAP}",
         )
         self.roots_changed = Signal()
+        self._gateway_changed: Callable[[], None] = lambda: None
+        self._gateway: Informer[GatewayService] | None = None
+        if link.gateway_service is not None:
+            namespace, name = link.gateway_service
+            self._gateway = Informer(client, GATEWAY_SERVICES, namespace=namespace, fields=f"metadata.name={name}")
         self.pulse = Pulse(client, link, lambda: bool(self._through_gateway()))
         self._readiness: Readiness | None = None
         self._complete = False
@@ -61,6 +67,9 @@ class Remote:
             self._readiness = Readiness(self.client, group, self._changed)
             group.create_task(self._services.run())
             group.create_task(self._roots.run())
+            if self._gateway is not None:
+                group.create_task(self._gateway.run())
+                group.create_task(self._tell_gateway(self._gateway))
             group.create_task(self.pulse.run())
             group.create_task(self._follow_exports(self._readiness))
 
@@ -70,6 +79,27 @@ class Remote:
             readiness.follow(self._through_gateway())
             self._changed.set()
             await self._dirty.wait()
+
+    def on_gateway_change(self, told: Callable[[], None]) -> None:
+        """Tell when the gateway's Service is known, and when it is different."""
+        self._gateway_changed = told
+        if self._gateway is not None:
+            self._gateway.on_change(lambda *_: told())
+
+    async def _tell_gateway(self, informer: Informer[GatewayService]) -> None:
+        """Nothing is told of a Service that does not exist."""
+        await informer.synced.wait()
+        self._gateway_changed()
+
+    @property
+    def gateway_known(self) -> bool:
+        return self._gateway is not None and self._gateway.synced.is_set()
+
+    @property
+    def gateway(self) -> GatewayService | None:
+        """The Service that the Link names as its gateway's."""
+        key = self.link.gateway_service
+        return self._gateway.get(key[1], key[0]) if self._gateway and key else None
 
     def relink(self, link: Link) -> None:
         """The Link's selector may have changed."""

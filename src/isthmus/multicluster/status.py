@@ -7,6 +7,7 @@ from typing import Any, Final
 from isthmus.kube.kinds import Object
 from isthmus.multicluster.acceptance import Verdict
 from isthmus.multicluster.plans import Outcome
+from isthmus.multicluster.reachability import Reached
 
 CONTROLLER: Final = "linkerd.io/service-mirror"
 
@@ -86,6 +87,10 @@ class Knowledge:
     """None while the exports are not known: what the status said stays. So it is with the next."""
     federated: tuple[Outcome, ...] | None = None
     latency_ms: float | None = None
+    gateway_address: str = ""
+    """Where the gateway is, as a Link writes it."""
+    gateways: tuple[Reached, ...] | None = None
+    """Its addresses; None while they are not known: what the status said stays."""
     roots: Verdict | None = None
     """On the target's roots; None while they are not known: what was accepted stays, so proxies keep trusting it."""
     registered_trust_domain: str = ""
@@ -127,6 +132,9 @@ def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object
         "reason": summary["reason"],
         "credentialsExpireAt": known.credentials_expire,
     }
+    if known.gateways is not None:
+        made["gatewayAddress"] = known.gateway_address
+        made["gateways"] = [_reached(each) for each in known.gateways]
     if known.registered_trust_domain:
         # What was registered once stays known until the Link's end, which withdraws it.
         made["registeredTrustDomain"] = known.registered_trust_domain
@@ -142,6 +150,19 @@ def render(known: Knowledge, previous: Mapping[str, Any], *, now: str) -> Object
         made["trustDomain"] = accepted.trust_domain if accepted else ""
         made["trustBundle"] = accepted.bundle if accepted else ""
     return made
+
+
+_ALIVE: Final = {"Alive": "True", "Down": "False"}
+
+
+def _reached(each: Reached) -> Object:
+    made: Object = {
+        "address": str(each.host),
+        "alive": _ALIVE.get(each.state, "Unknown"),
+        "latency": "" if each.latency_ms is None else f"{each.latency_ms:.0f}ms",
+    }
+    optional: Object = {"name": each.name, "probePort": each.probe_port}
+    return made | {field: value for field, value in optional.items() if value}
 
 
 def _alive(condition: Condition) -> str:

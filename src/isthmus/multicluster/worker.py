@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,7 +19,6 @@ from isthmus.kube.watch import Signal
 from isthmus.mesh import gateways
 from isthmus.multicluster import (
     acceptance,
-    addresses,
     conditions,
     credentials,
     handshake,
@@ -35,11 +35,13 @@ from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.mirroring import Mirroring
 from isthmus.multicluster.objects import LINKS, Secret, Service
 from isthmus.multicluster.plans import Gateway, Outcome
+from isthmus.multicluster.reachability import Reached
 from isthmus.multicluster.registration import Registration
 from isthmus.multicluster.remote import Remote
 from isthmus.multicluster.renewal import Renewal
 from isthmus.multicluster.settings import Settings
 from isthmus.multicluster.status import Condition
+from isthmus.multicluster.whereabouts import Whereabouts
 from isthmus.resources.multicluster import Link as LinkView
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Worker:
         *,
         recorder: Recorder,
         metrics: Metrics,
-        probe_url: str,
+        probe_url: Callable[[int], str],
         settings: Settings,
         members_changed: Callable[[], None],
     ) -> None:
@@ -85,14 +87,14 @@ class Worker:
         self._renewal = Renewal(link, local.client, metrics=metrics, changed=self._status_changed.set)
         self._settled_by = 0.0
         self._connection = Condition("Reachable", "Connecting", f"Connecting to {link.target}.")
-        self._addresses: tuple[str, ...] = ()
-        self._resolved = not link.gateway_hosts
-        self._resolve_problem = ""
         raw = local.link(link.key) or {}
         self._status: dict[str, Any] = dict(raw.get("status") or {})
+        self._where: Whereabouts | None = None
+        if link.gateways:
+            self._where = Whereabouts(link, self._status, url=probe_url, changed=self._moved)
         self._liveness = Liveness("Down" if self._status.get("alive") == "False" else "Probing")
         self._latency: tuple[float, float | None] = (0.0, None)
-        self._probe_url = probe_url
+        self._probe_url = probe_url(link.probe.port)
         self._told: dict[str, str] = {}
 
     def wake(self) -> None:
@@ -111,8 +113,8 @@ class Worker:
             group.create_task(self._stay_connected())
             group.create_task(self._keep_mirrors())
             group.create_task(self._keep_status())
-            if self.link.gateway_hosts:
-                group.create_task(addresses.follow(self.link.gateway_hosts, self._addresses_found))
+            if self._where is not None:
+                group.create_task(self._where.run())
                 group.create_task(
                     prober.probe(
                         self._probe_url, self.link.probe, self._liveness, told=self._probed, examine=self._examine
@@ -150,6 +152,7 @@ class Worker:
         self._settle()
         async with client, asyncio.TaskGroup() as group:
             self._remote = Remote(client, self.link, self._changed)
+            self._remote.on_gateway_change(self._published)
             self._registration = Registration(self._remote, lambda: self._local.own_roots, self._status_changed)
             self._registration.on_registered = lambda: self._local.remember(self.link, kubeconfig)
             self._registration.accepted = self._accepted_roots
@@ -172,11 +175,15 @@ class Worker:
                 return
 
     # --- gateway --------------------------------------------------------------------------------------------------
-    def _addresses_found(self, found: tuple[str, ...], problem: str) -> None:
-        if (found, problem, True) != (self._addresses, self._resolve_problem, self._resolved):
-            self._addresses, self._resolve_problem, self._resolved = found, problem, True
-            self._changed.set()
-            self._status_changed.set()
+    def _moved(self) -> None:
+        """The gateway has other addresses, or another of them answers."""
+        self._changed.set()
+        self._status_changed.set()
+
+    def _published(self) -> None:
+        """The target's gateway Service is known, or different."""
+        if self._where is not None and self._remote is not None and self._remote.gateway_known:
+            self._where.publishes(self._remote.gateway)
 
     def _probed(self, liveness: Liveness, successful: bool) -> None:
         before, self._liveness = self._liveness, liveness
@@ -199,12 +206,16 @@ class Worker:
             self._tell("GatewayDown", self._gateway_alive().message)
 
     def _gateway_alive(self) -> Condition:
-        return conditions.gateway_alive(
+        where = self._where
+        condition = conditions.gateway_alive(
             self.link,
             self._liveness,
-            problem="" if self._addresses else self._resolve_problem,
+            where=", ".join(map(str, where.hosts)) if where else "",
+            problem=where.problem if where and not where.addresses else "",
             reachable=self._reachable().reason != "Unreachable",
         )
+        remark = where.problem if where and where.addresses else ""
+        return replace(condition, message=f"{condition.message} {remark}") if remark else condition
 
     def _expected_identity(self) -> str:
         """The SPIFFE ID that the gateway must prove, "" while it is not known."""
@@ -221,20 +232,18 @@ class Worker:
         found = await asyncio.gather(
             *(
                 handshake.examine(
-                    address,
-                    self.link.gateway_port,
+                    address.host,
+                    address.port,
                     expected=expected,
                     roots=str(self._status.get("trustBundle") or ""),
                 )
-                for address in self._addresses
+                for address in (self._where.addresses if self._where else ())
             )
         )
         return next((finding for finding in found if finding), None)
 
     def _gateway(self) -> Gateway | None:
-        if not self.link.gateway_hosts:
-            return None
-        return Gateway(self._addresses, self.link.gateway_port, self.link.gateway_identity, self._liveness.alive)
+        return self._where.gateway(self._liveness) if self._where else None
 
     # --- mirrors --------------------------------------------------------------------------------------------------
     async def _keep_mirrors(self) -> None:
@@ -249,7 +258,7 @@ class Worker:
 
     async def _mirror(self) -> bool:
         """Whether something could not be written."""
-        if not self._resolved:
+        if self._where is not None and not self._where.known:
             return False
         complete = await self._mirroring.step(self._remote, self._gateway(), alive=self._liveness.alive)
         outcomes = self._mirroring.outcomes
@@ -324,11 +333,18 @@ class Worker:
             outcomes=made.outcomes,
             federated=made.federated,
             latency_ms=self._latency[1],
+            gateway_address=self._where.text if self._where else "",
+            gateways=self._gateways(),
             roots=roots,
             registered_trust_domain=registration.domain if registration else "",
             registered_roots=registration.roots if registration else "",
             credentials_expire=self._renewal.used.expiry,
         )
+
+    def _gateways(self) -> tuple[Reached, ...] | None:
+        if self._where is None:
+            return ()
+        return self._where.state(self._liveness, self._latency[1]) if self._where.known else None
 
     def _accepted_roots(self) -> str:
         """Fingerprints of the target's roots that proxies here believe, as the status says."""

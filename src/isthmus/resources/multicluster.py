@@ -5,6 +5,7 @@ import msgspec
 from isthmus import names
 from isthmus.kube.kinds import Kind, Object
 from isthmus.kube.meta import Key, Meta
+from isthmus.resources import gateways
 
 
 class ProbeSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -35,11 +36,20 @@ class LinkSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     excluded_labels: tuple[str, ...] | None = None
 
 
+class GatewayStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """One address of the gateway, `<ip>:<port>`; `probe_port` is that of the probe Service that leads to it alone."""
+
+    address: str = ""
+    alive: str = ""
+    probe_port: int = 0
+
+
 class LinkStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """What the controller accepted of what the target says of itself."""
+    """What the controller accepted of what the target says of itself, and where it found the gateway."""
 
     trust_domain: str = ""
     trust_bundle: str = ""
+    gateways: tuple[GatewayStatus, ...] = ()
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):
@@ -68,8 +78,23 @@ class Link(msgspec.Struct, frozen=True, gc=False):
         return self.status.trust_bundle
 
     @property
-    def gateway_hosts(self) -> tuple[str, ...]:
-        return tuple(host for part in self.spec.gateway_address.split(",") if (host := part.strip()))
+    def has_gateway(self) -> bool:
+        """Whether the target is reached through a gateway at all."""
+        return bool(self.spec.gateway_address.strip(" ,"))
+
+    @property
+    def gateways(self) -> tuple[tuple[gateways.Host, GatewayStatus], ...]:
+        """Where the gateway answers: what the controller found, or what is written where it has not looked yet.
+
+        Names that are not looked up yet are left out.
+        """
+        if not self.has_gateway:
+            return ()
+        port = gateways.port(self.spec.gateway_port)
+        found = [(host, each) for each in self.status.gateways for host in gateways.parse(each.address, port)[0]]
+        if not found:
+            found = [(host, GatewayStatus()) for host in gateways.parse(self.spec.gateway_address, port)[0]]
+        return tuple((host, each) for host, each in found if gateways.address(host.host))
 
 
 class FederatedTrustDomainStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
