@@ -4,7 +4,8 @@ usage: load.py HOST PORT PATH CONNECTIONS REQUESTS SECONDS RATE [UNTIL]
 
 Goes on until so many requests were answered and so much time has passed, at so many requests a second (0: as many as
 possible); with UNTIL, until there is a file of that name, whatever the rest says. Prints `progress N` now and then, and
-at the end one line of JSON: how many were answered, by which pods, how long it took, and what failed.
+at the end one line of JSON: how many were answered, by which pods (also for each half second), how long it took, and
+what failed.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from collections import Counter
 
 LONGEST = 10.0
 PROGRESS = 200
+HALF_SECOND = 0.5
 
 
 class Load:
@@ -24,6 +26,8 @@ class Load:
         self.host, self.port = host, port
         self.request = f"GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode()
         self.pods: Counter[str] = Counter()
+        self.timeline: list[Counter[str]] = []
+        self.began = time.monotonic()
         self.failures: list[str] = []
         self.times: list[float] = []
         self.connections = 0
@@ -51,7 +55,7 @@ class Load:
                     due = max(due + self.pause, began)
                     try:
                         async with asyncio.timeout(LONGEST):
-                            self.pods[await self.one_request(reader, writer)] += 1
+                            self.count(await self.one_request(reader, writer))
                     finally:
                         self.times.append(time.monotonic() - began)
                     if len(self.times) % PROGRESS == 0:
@@ -61,6 +65,12 @@ class Load:
                 self.failures.append(f"{type(error).__name__}: {error}")
             finally:
                 writer.close()
+
+    def count(self, pod: str) -> None:
+        self.pods[pod] += 1
+        now = int((time.monotonic() - self.began) / HALF_SECOND)
+        self.timeline += [Counter() for _ in range(now + 1 - len(self.timeline))]
+        self.timeline[now][pod] += 1
 
     async def one_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         """The name of the pod that answered."""
@@ -79,6 +89,7 @@ class Load:
             "failed": len(self.failures),
             "failures": self.failures[:5],
             "pods": dict(self.pods),
+            "timeline": [dict(each) for each in self.timeline],
             "connections": self.connections,
             "p50_ms": round(1000 * times[len(times) // 2], 2),
             "p99_ms": round(1000 * times[len(times) * 99 // 100], 2),

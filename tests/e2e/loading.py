@@ -4,7 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ LONGEST = 60.0
 class Running:
     process: "subprocess.Popen[str]"
     result: dict[str, Any] | None = None
+    timeline: list[dict[str, int]] = field(default_factory=list)
+    """Once it has ended: how many requests each pod answered in each half second."""
 
     def answered(self, wanted: int) -> None:
         """Wait until so many requests were answered."""
@@ -33,6 +35,7 @@ class Running:
         printed, _ = self.process.communicate(timeout=LONGEST)
         assert self.process.returncode == 0, printed
         found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+        self.timeline = found.pop("timeline")
         return found
 
 

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e import inside
-from tests.e2e.loading import load
+from tests.e2e.loading import Running, load
 from tests.lab_fixture import EAST, WEST, Lab
 
 import isthmus.cli
@@ -37,6 +38,42 @@ spec:
   - service: backend-cluster-west
     weight: 0
 """
+
+FLAPPING = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flapping}
+spec:
+  selector: {matchLabels: {app: flapping}}
+  template:
+    metadata:
+      labels: {app: flapping}
+      annotations: {linkerd.io/inject: enabled}
+    spec:
+      containers:
+      - name: backend
+        image: your-registry/backend:latest
+        readinessProbe:
+          exec: {command: [sh, -c, "[ $(( $(date +%s) / 2 % 2 )) = 0 ]"]}
+          periodSeconds: 1
+          failureThreshold: 1
+---
+apiVersion: v1
+kind: Service
+metadata: {name: flapping}
+spec:
+  selector: {app: flapping}
+  ports: [{port: 8080}]
+---
+apiVersion: split.smi-spec.io/v1alpha4
+kind: TrafficSplit
+metadata: {name: flapping}
+spec:
+  service: flapping
+  backends: [{service: flapping, weight: 1}, {service: backend-cluster-west, weight: 0}]
+"""
+MIDWAY = 4
+"""So many half seconds at least are neither here nor there while traffic comes back."""
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +124,56 @@ def test_without_local_backends_the_other_cluster_answers_and_with_them_they_do_
 def test_kill_9_of_every_local_backend_costs_no_get(split: Lab) -> None:
     local, standbys = split.get(EAST, "pods", "-l", "app=backend"), backends(split, WEST)
     targets = [number for pod in local for number in inside.processes(split, EAST, pod)]
-    with load(split, "backend", connections=CONNECTIONS, requests=1, seconds=8, rate=RATE, cluster=EAST) as running:
+    with load(split, "backend", connections=CONNECTIONS, requests=1, seconds=11, rate=RATE, cluster=EAST) as running:
         running.answered(1000)
         inside.kill(targets)
         result = running.finish()
+    shares = share_over_time(running, standbys)
     print(f"{len(targets)} processes of {len(local)} pods killed: {result}")
+    print("percent answered by east, every half second:", *shares)
     assert result["failed"] == 0, result["failures"]
     assert result["slowest_ms"] < LONGEST_GAP
     assert sum(result["pods"].get(pod, 0) for pod in standbys) > 0
     split.wait(lambda: answering(split) == backends(split, EAST), what="east answers again")
+    away = shares.index(min(shares))
+    between = [share for share in shares[away:] if 10 < share < 90]
+    assert len(between) >= MIDWAY, "it comes back step by step"
+    assert all(later > earlier - 15 for earlier, later in pairwise(between)), "and does not go back and forth"
+
+
+def test_a_rolling_update_sends_nothing_to_the_standby(split: Lab) -> None:
+    before, standbys = backends(split, EAST), backends(split, WEST)
+    enough = "/tmp/rolled-over"
+    with load(split, "backend", connections=CONNECTIONS, requests=1, rate=RATE, cluster=EAST, until=enough) as running:
+        running.answered(200)
+        split.kubectl(EAST, "rollout", "restart", "deploy/backend")
+        split.kubectl(EAST, "rollout", "status", "deploy/backend", "--timeout", "60s")
+        split.exec(EAST, "deploy/frontend", "touch", enough, container="frontend")
+        result = running.finish()
+    split.exec(EAST, "deploy/frontend", "rm", enough, container="frontend")
+    print(f"rolled over: {result['pods']}, failed: {result['failed']}")
+    assert result["failed"] == 0, result["failures"]
+    assert result["pods"].keys() & before
+    assert result["pods"].keys() - before, "the new ones answered, too"
+    assert not result["pods"].keys() & standbys
+
+
+def test_a_backend_that_is_ready_now_and_then_fails_no_request(split: Lab) -> None:
+    split.apply(EAST, FLAPPING)
+    try:
+        split.wait(lambda: "backend" in who(split, "flapping"), what="somebody answers for it")
+        with load(
+            split, "flapping", connections=CONNECTIONS, requests=1, seconds=5, rate=RATE, cluster=EAST
+        ) as running:
+            result = running.finish()
+        shares = share_over_time(running, backends(split, WEST))
+        print("percent answered by what flaps, every half second:", *shares)
+        assert result["failed"] == 0, result["failures"]
+        assert result["connections"] == CONNECTIONS, "no client was disconnected"
+        assert max(shares) < 60, "what does not stay gets little"
+        assert sum(result["pods"].get(pod, 0) for pod in backends(split, WEST)) > 0
+    finally:
+        split.kubectl(EAST, "delete", "deploy/flapping", "svc/flapping", "trafficsplit/flapping")
 
 
 def test_silence_of_every_local_backend_costs_no_get(split: Lab) -> None:
@@ -178,9 +256,18 @@ def endpoints(lab: Lab) -> list[dict[str, Any]]:
     return found
 
 
-def who(lab: Lab) -> str:
+def share_over_time(running: Running, standbys: set[str]) -> list[int]:
+    """Percent of the requests of each half second that were not answered by standbys."""
+    found = []
+    for counts in filter(None, running.timeline):
+        elsewhere = sum(counts.get(pod, 0) for pod in standbys)
+        found.append(round(100 * (1 - elsewhere / sum(counts.values()))))
+    return found
+
+
+def who(lab: Lab, host: str = "backend") -> str:
     """The pod that answers a request from east."""
-    command = ("curl", "-sS", "--fail-with-body", "--max-time", "5", "http://backend:8080/health")
+    command = ("curl", "-sS", "--fail-with-body", "--max-time", "5", f"http://{host}:8080/health")
     return str(json.loads(lab.exec(EAST, "deploy/frontend", *command, container="frontend"))["pod"])
 
 

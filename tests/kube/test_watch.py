@@ -135,6 +135,25 @@ async def test_an_optional_kind_that_does_not_exist_yet_has_no_objects(api: fake
         task.cancel()
 
 
+async def test_an_optional_kind_that_may_not_be_read_holds_nobody_up_and_is_followed_once_it_may(
+    api: fake.Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.refuse = (403, "Forbidden", "services is forbidden")
+    async with connect(fake.kubeconfig(api.url)) as client, asyncio.TaskGroup() as group:
+        informer = watch.Informer(client, SERVICES, optional=True, longest_delay=0.05)
+        needed = watch.Informer(client, SERVICES, longest_delay=0.05)
+        tasks = [group.create_task(each.run()) for each in (informer, needed)]
+        await until(informer.synced.is_set)
+        await until(lambda: needed.error is not None)
+        assert not needed.synced.is_set()
+        assert "forbidden" in caplog.text, "it is said all the same"
+        await api.put(PATH, "a")
+        api.refuse = None
+        await until(lambda: ("", "a") in informer.store)
+        for task in tasks:
+            task.cancel()
+
+
 async def test_an_object_that_cannot_be_read_does_not_hide_the_others(
     api: fake.Api, caplog: pytest.LogCaptureFixture
 ) -> None:
