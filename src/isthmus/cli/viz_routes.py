@@ -66,7 +66,7 @@ def _tell(
                 require_existing(client, resource, here)
     complain(answer.problems, asked=time_window, covered=answer.window)
     if output == "json":
-        click.echo(json.dumps(tables.routes_json(answer.rows, inbound=inbound), indent=2))
+        click.echo(json.dumps(tables.routes_json(answer.rows, answer.window, inbound=inbound), indent=2))
     elif answer.rows:
         click.echo(tables.routes(answer.rows, inbound=inbound))
     else:

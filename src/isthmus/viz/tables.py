@@ -160,12 +160,13 @@ def routes(rows: Sequence[RouteRow], *, inbound: bool) -> str:
     return text([*before, Column("BACKEND", lambda row: row.backend, left=True), *REQUESTS, *unknown], rows)
 
 
-def routes_json(rows: Sequence[RouteRow], *, inbound: bool) -> list[dict[str, Any]]:
+def routes_json(rows: Sequence[RouteRow], window: float, *, inbound: bool) -> list[dict[str, Any]]:
     made = []
     for row in rows:
         where = {"server": row.server} if inbound else {"service": row.service, "backend": row.backend}
         own = {"namespace": row.namespace, "kind": row.kind, "name": row.name, **where, "route": row.route}
-        made.append(own | {key: value for key, value in numbers_object(row.numbers).items() if "tcp" not in key})
+        told = {key: value for key, value in numbers_object(row.numbers).items() if "tcp" not in key}
+        made.append(own | told | {"window_seconds": window})
     return made
 
 
