@@ -1,22 +1,27 @@
 """`linkerd viz`: install the extension, and see what workloads say to each other."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import yaml
 
 from isthmus import names
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import CONFIG_MAPS, PODS
+from isthmus.cli.control_plane import CONFIG_MAPS, NAMESPACES, PODS
 from isthmus.cli.options import Cluster, cluster_options, fail
 from isthmus.cli.tables import table
 from isthmus.cli.viz_check import check
+from isthmus.cli.viz_dashboard import dashboard
 from isthmus.cli.viz_edges import edges
 from isthmus.cli.viz_routes import stat_inbound, stat_outbound
 from isthmus.cli.viz_stat import stat
+from isthmus.cli.viz_tap import tap, top
 from isthmus.install.render import render
 from isthmus.install.viz import VizValues, manifests
 from isthmus.kube import errors
+
+if TYPE_CHECKING:
+    from isthmus.kube.client import SyncClient
 
 EPILOG: Final = """
 \b
@@ -34,15 +39,20 @@ SETTINGS: Final = {
     "prometheus.retention": ("prometheus_retention", str),
     "prometheus.scrapeInterval": ("prometheus_scrape_interval", str),
     "dashboards.enabled": ("dashboards", bool),
+    "dashboard.enabled": ("page", bool),
+    "dashboard.shared": ("shared", bool),
+    "clusterName": ("cluster_name", str),
     "registry": ("registry", str),
     "imagePullPolicy": ("image_pull_policy", str),
     "logLevel": ("log_level", str),
 }
 """What `--set` takes."""
 NOT_BUILT: Final = {
-    "tap": "there is no feed of single requests; `linkerd viz stat-outbound` tells what they add up to",
-    "top": "there is no feed of single requests; `linkerd viz stat` tells what they add up to",
-    "routes": "there are no routes by path here; `linkerd viz stat-outbound` lists the services that are called",
+    "routes": "nothing is counted by route; `linkerd viz stat-outbound` lists services and backends, `linkerd viz top` "
+    "methods and paths",
+    "authz": "there are no policies here, so nothing is counted by policy",
+    "profile": "ServiceProfiles are not served by this mesh",
+    "allow-scrapes": "there are no policies here that could forbid a scrape, so nothing needs to be allowed",
 }
 
 
@@ -52,10 +62,13 @@ def viz() -> None:
 
 
 viz.add_command(check)
+viz.add_command(dashboard)
 viz.add_command(edges)
 viz.add_command(stat)
 viz.add_command(stat_inbound)
 viz.add_command(stat_outbound)
+viz.add_command(tap)
+viz.add_command(top)
 
 
 @viz.command(
@@ -111,8 +124,18 @@ def _control_plane(cluster: Cluster) -> dict[str, Any]:
                 f"ConfigMap {cluster.linkerd_namespace}/{names.CONFIG_MAP} of {cluster.label} cannot be read.",
                 "Run `linkerd install | kubectl apply -f -` again.",
             )
+        linkable = _has_multicluster(client)
     found = {"registry": registry, "image_pull_policy": policy}
-    return {key: str(value) for key, value in found.items() if value}
+    return {key: str(value) for key, value in found.items() if value} | {"multicluster": linkable}
+
+
+def _has_multicluster(client: "SyncClient") -> bool:
+    """Whether there is a namespace for the permission to read the credentials of Links."""
+    try:
+        client.get(NAMESPACES, names.MULTICLUSTER_NAMESPACE)
+    except errors.NotFound:
+        return False
+    return True
 
 
 @viz.command(

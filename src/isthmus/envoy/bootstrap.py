@@ -17,6 +17,8 @@ APPLICATION_CLUSTER: Final = "application"
 APPLICATION_HTTP1_CLUSTER: Final = "application-http1"
 """The pod's application, for requests that left the client as HTTP/1 and were carried between proxies as HTTP/2."""
 TUNNEL_LISTENER: Final = "tunnel"
+TAP: Final = "requests"
+"""By this name Envoy's admin interface is asked for single requests."""
 WORKLOAD_FILE: Final = "workload.json"
 """File in the certificate directory that holds the SDS secret; rename a new one over it and Envoy takes it.
 

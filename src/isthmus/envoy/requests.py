@@ -14,7 +14,7 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
 )
 
 from isthmus import names
-from isthmus.envoy import admission, protocol, wire
+from isthmus.envoy import admission, protocol, tapping, wire
 
 DISCOVERY_TIMEOUT = 3.0
 """How long a first request waits for the control plane to say what its destination is."""
@@ -73,6 +73,7 @@ def connection_manager(
         http_filters=[
             *([admission.http_filter()] if admitted else []),
             *([_on_demand()] if on_demand else []),
+            *([] if tunnels else [tapping.http_filter()]),
             _router(),
         ],
         local_reply_config=_local_replies(),
