@@ -1,7 +1,6 @@
 """`linkerd multicluster check`: is the extension whole, and does every link work?"""
 
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -10,22 +9,19 @@ from isthmus import names
 from isthmus.cli import health
 from isthmus.cli.check import kubernetes_api, wait_option
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, PODS, require_ready
-from isthmus.cli.health import Category, Check, Problem, Settled
+from isthmus.cli.control_plane import PODS, require_ready
+from isthmus.cli.health import Category, Check, Problem, Remark, Settled
+from isthmus.cli.link_checks import GATEWAY_SERVICES, PATIENCE, Conditions, LinkReports, by_type
+from isthmus.cli.link_controller_checks import INSTALL, LinkControllers, require_no_crash
 from isthmus.cli.options import Cluster, cluster_options
 from isthmus.kube import errors
-from isthmus.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Object, plain
+from isthmus.kube.kinds import CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, Object
 from isthmus.multicluster import links
 from isthmus.multicluster.objects import LINKS, SERVICES, SLICES, Service, is_federated
 
 if TYPE_CHECKING:
     from isthmus.kube.client import SyncClient
 
-INSTALL: Final = "run `linkerd multicluster install | kubectl apply -f -`"
-LINK_PATIENCE: Final = 20.0
-"""Seconds a Link that was just applied may take; after that, what its controller says of it is an answer."""
-CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
-GATEWAY_SERVICES: Final = plain("v1", "Service", "services")
 MIRRORS: Final = f"{names.MIRRORED_SERVICE_LABEL}=true"
 EPILOG: Final = """
 \b
@@ -47,69 +43,56 @@ def check(*, cluster: Cluster, wait: float, output: str, timeout: str) -> None:
 
 
 def category(extension: "Extension") -> Category:
-    """Linkerd's checks, in its order and words; what they ask is what the Link controller knows."""
+    """Linkerd's checks in its words, causes before what follows from them; what they ask the Link controller knows."""
+    links, controllers = extension.links, extension.controllers
 
     def made(description: str, anchor: str, run: Any, **kind: Any) -> Check:
         return Check(description=description, anchor=f"l5d-multicluster-{anchor}", run=run, **kind)
+
+    def told(description: str, anchor: str, run: Any) -> Check:
+        """Of a Link that was just applied the controller may not know yet."""
+        return made(description, anchor, run, retryable=True, patience=PATIENCE)
 
     return Category(
         "linkerd-multicluster",
         [
             made("Link CRD exists", "link-crd-exists", extension.require_definition, fatal=True),
             made(
-                "Link resources are valid",
-                "links-are-valid",
-                extension.require_valid_links,
+                "control plane components are running",
+                "control-plane-running",
+                controllers.require_control_plane,
                 retryable=True,
-                patience=LINK_PATIENCE,
-            ),
-            made("Links lead to other clusters", "links-lead-away", extension.require_other_clusters, warning=True),
-            made("Link and CLI versions match", "links-version", extension.require_link_versions, warning=True),
-            made(
-                "remote cluster access credentials are valid",
-                "smc-local-rbac",
-                lambda: extension.require_condition("Reachable"),
-                retryable=True,
-                patience=LINK_PATIENCE,
-            ),
-            made(
-                "remote cluster access credentials are renewed in time",
-                "credentials-renewed",
-                extension.require_renewals,
-                warning=True,
-            ),
-            made(
-                "clusters share trust anchors",
-                "clusters-share-anchors",
-                lambda: extension.require_condition("TrustEstablished"),
-                retryable=True,
-                patience=LINK_PATIENCE,
+                patience=PATIENCE,
             ),
             made(
                 "service mirror controller has required permissions",
                 "source-rbac-correct",
-                extension.require_permissions,
+                controllers.require_permissions,
             ),
             made(
                 "service mirror controllers are running",
                 "service-mirror-running",
-                extension.require_controller,
+                controllers.require_running,
                 retryable=True,
             ),
+            told("Link resources are valid", "links-are-valid", links.require_valid),
+            made("Links lead to other clusters", "links-lead-away", links.require_other_clusters),
+            made("Link and CLI versions match", "links-version", links.require_versions, warning=True),
+            told("remote cluster access credentials are valid", "smc-local-rbac", lambda: links.require("Reachable")),
             made(
+                "remote cluster access credentials are renewed in time",
+                "credentials-renewed",
+                links.require_renewals,
+                warning=True,
+            ),
+            told("clusters share trust anchors", "clusters-share-anchors", lambda: links.require("TrustEstablished")),
+            told(
                 "probe services able to communicate with all gateway mirrors",
                 "gateways-endpoints",
-                lambda: extension.require_condition("GatewayAlive"),
-                retryable=True,
-                patience=LINK_PATIENCE,
+                links.require_gateways,
             ),
-            made(
-                "all mirror services have endpoints",
-                "services-endpoints",
-                extension.require_endpoints,
-                retryable=True,
-                patience=LINK_PATIENCE,
-            ),
+            told("all exported services are mirrored", "services-mirrored", links.require_mirrored),
+            told("all mirror services have endpoints", "services-endpoints", extension.require_endpoints),
             made("all mirror services are part of a Link", "orphaned-services", extension.require_owners, warning=True),
             made(
                 "multicluster extension proxies are healthy",
@@ -133,9 +116,8 @@ class Extension:
     def __init__(self, client: "SyncClient", namespace: str = names.MULTICLUSTER_NAMESPACE) -> None:
         self.client = client
         self.namespace = namespace
-
-    def links(self) -> list[Object]:
-        return self.client.list(LINKS, self.namespace)
+        self.controllers = LinkControllers(client, namespace)
+        self.links = LinkReports(client, namespace, self.controllers)
 
     def require_definition(self) -> None:
         name = f"{LINKS.plural}.{names.LINK_GROUP}"
@@ -143,77 +125,6 @@ class Extension:
             self.client.get(CUSTOM_RESOURCE_DEFINITIONS, name)
         except errors.NotFound:
             raise Problem(f"{name} does not exist: {INSTALL}") from None
-
-    def require_valid_links(self) -> None:
-        wrong = [(item, problem) for item in self.links() for problem in links.parse(item).problems]
-        _raise_for(wrong)
-        self.require_condition("Accepted")
-
-    def require_other_clusters(self) -> None:
-        """That no Link leads back: one that was applied in the wrong cluster works, but not for whom it should."""
-        found = self.links()
-        if not found:
-            return
-        service = self._found(GATEWAY_SERVICES, names.GATEWAY) or {}
-        ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-        own = {entry.get("ip") or entry.get("hostname") for entry in ingress}
-        roots = self.client.get(CONFIG_MAPS, names.TRUST_ROOTS_CONFIG_MAP, names.CONTROL_PLANE_NAMESPACE)["data"]
-        wrong = []
-        for item in found:
-            spec = item["spec"]
-            addresses = set(str(spec.get("gatewayAddress", "")).split(","))
-            if spec.get("targetTrustDomain") == roots.get(names.TRUST_DOMAIN_KEY) and own & addresses:
-                name = spec["targetClusterName"]
-                wrong.append((item, f"leads to this cluster itself: apply it in the cluster that is to call {name}"))
-        _raise_for(wrong)
-
-    def require_link_versions(self) -> None:
-        wrong = []
-        for item in self.links():
-            created = (item["metadata"].get("annotations") or {}).get(names.CREATED_BY_ANNOTATION, "unknown")
-            if created.rpartition(" ")[2] != names.VERSION:
-                wrong.append((item, f"was made by {created}, this is {names.VERSION}: link again"))
-        _raise_for(wrong)
-
-    def require_condition(self, kind: str) -> None:
-        """That the controller found this to be so for every Link."""
-        wrong = []
-        for item in self.links():
-            conditions = (item.get("status") or {}).get("conditions") or []
-            found = next((condition for condition in conditions if condition["type"] == kind), None)
-            if found is None:
-                wrong.append((item, "the controller has not looked at it yet"))
-            elif found["status"] != "True" and found["reason"] != "NoGateway":
-                wrong.append((item, found.get("message") or found["reason"]))
-        _raise_for(wrong)
-
-    def require_renewals(self) -> None:
-        """That no Link is about to break: its credentials still work, and nothing comes after them."""
-        wrong = []
-        for item in self.links():
-            conditions = (item.get("status") or {}).get("conditions") or []
-            found = [each for each in conditions if each.get("reason") == "CredentialsNotRenewed"]
-            wrong += [(item, str(each.get("message"))) for each in found]
-        _raise_for(wrong)
-
-    def require_permissions(self) -> None:
-        name = f"linkerd-{names.MULTICLUSTER_CONTROLLER}"
-        for kind in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS):
-            try:
-                self.client.get(kind, name)
-            except errors.NotFound:
-                raise Problem(f"{kind.kind} {name} does not exist: {INSTALL}") from None
-
-    def require_controller(self) -> None:
-        name = names.MULTICLUSTER_CONTROLLER
-        try:
-            deployment = self.client.get(DEPLOYMENTS, name, self.namespace)
-        except errors.NotFound:
-            raise Settled(f"Deployment {self.namespace}/{name} does not exist: {INSTALL}") from None
-        if not (deployment.get("status") or {}).get("readyReplicas"):
-            raise Problem(
-                f"Deployment {self.namespace}/{name} has no ready replica: see `kubectl -n {self.namespace} get pods`"
-            )
 
     def mirrors(self) -> list[Service]:
         """Services made for one Link; federated ones are no single Link's."""
@@ -230,17 +141,20 @@ class Extension:
             for service in self.mirrors()
             if service.key not in filled and names.REMOTE_DISCOVERY not in service.metadata.labels
         ]
-        if empty:
-            raise Problem(
-                f"{_listed('/'.join(service.key) for service in empty)}\n"
-                "have no endpoints: their services have no ready pod in the linked cluster"
-            )
+        reports = {links.parse(item).target: by_type(item) for item in self.links.links()}
+        causes: list[str] = []
+        consequences: list[str] = []
+        for service in sorted(empty, key=lambda service: service.key):
+            because = without_addresses(reports.get(_cluster(service), {}))
+            (consequences if because else causes).append(f"* {'/'.join(service.key)}: {because or _nobody(service)}")
+        if causes:
+            raise Problem("\n".join([*causes, *consequences]))
+        if consequences:
+            raise Remark("\n".join(consequences))
 
     def require_owners(self) -> None:
-        linked = {links.parse(item).target for item in self.links()}
-        orphans = [
-            service for service in self.mirrors() if service.metadata.labels.get(names.CLUSTER_NAME_LABEL) not in linked
-        ]
+        linked = {links.parse(item).target for item in self.links.links()}
+        orphans = [service for service in self.mirrors() if _cluster(service) not in linked]
         if orphans:
             raise Problem(
                 "\n".join(f"mirror service {'.'.join(reversed(item.key))} is not part of any Link" for item in orphans)
@@ -259,9 +173,15 @@ class Extension:
         if not pods:
             kind = Problem if self.client.list(DEPLOYMENTS, self.namespace) else Settled
             raise kind(f"namespace {self.namespace} has no pods: {INSTALL}")
-        for pod in pods:
-            require_ready(pod, container=names.PROXY_CONTAINER)
-        self._require_gateway()
+        try:
+            for pod in pods:
+                require_no_crash(pod)
+                require_ready(pod, container=names.PROXY_CONTAINER)
+            self._require_gateway()
+        except Problem as problem:
+            if cause := self.controllers.control_plane_problem:
+                raise Remark(f"{problem}\nbecause {cause} (above)") from None
+            raise
 
     def _require_gateway(self) -> None:
         """That a gateway which was installed is whole: nobody else would tell the cluster that it is cut off."""
@@ -291,10 +211,18 @@ class Extension:
                 )
 
 
-def _raise_for(wrong: list[tuple[Object, str]]) -> None:
-    if wrong:
-        raise Problem("\n".join(f"* {item['metadata']['name']}: {sentence}" for item, sentence in wrong))
+def without_addresses(conditions: Conditions) -> str:
+    """Why mirrors of a cluster have nobody to lead to, whatever its services are doing; "" if that is not so."""
+    gateway = conditions.get("GatewayAlive", {})
+    return "because the name of the gateway does not resolve (above)" if gateway.get("reason") == "Unresolvable" else ""
 
 
-def _listed(entries: Iterable[str]) -> str:
-    return "\n".join(f"* {entry}" for entry in sorted(entries))
+def _nobody(service: Service) -> str:
+    fqn = service.metadata.annotations.get(names.REMOTE_SERVICE_FQN_ANNOTATION, "")
+    name, _, rest = fqn.partition(".")
+    remote = f"Service {rest.partition('.')[0]}/{name}" if name else "its service"
+    return f"has no endpoints: {remote} of {_cluster(service)} has no ready pod"
+
+
+def _cluster(service: Service) -> str:
+    return service.metadata.labels.get(names.CLUSTER_NAME_LABEL, "")

@@ -86,13 +86,16 @@ async def probe(
 
     Before a gateway is called down it is examined, and at every failure after that.
     """
+    answered = time.monotonic()
     while True:
+        began = time.monotonic()
         try:
             answer = await ask(where, spec.timeout)
             liveness = liveness.answered(answer.latency_ms, answer.remark)
+            answered = began
             told(liveness, True)
         except ProbeFailed as failure:
-            threshold = tolerated(spec, liveness)
+            threshold = tolerated(spec, liveness, silent=time.monotonic() - answered)
             finding = await examine() if liveness.counts(threshold) else None
             seen, reason = (finding.seen, finding.reason) if finding else (str(failure), "")
             liveness = liveness.failed(seen, threshold, reason)
@@ -105,6 +108,11 @@ def pause(spec: Probe, liveness: Liveness) -> float:
     return min(spec.period, FIRST_PERIOD) if liveness.state == "Probing" else spec.period
 
 
-def tolerated(spec: Probe, liveness: Liveness) -> int:
-    """How many failures in a row mean that the gateway is down: as much time as the Link says, however often asked."""
+def tolerated(spec: Probe, liveness: Liveness, *, silent: float = 0.0) -> int:
+    """How many failures in a row mean that the gateway is down: as much time as the Link says, however often asked.
+
+    One is enough after so many seconds without an answer, for probes that wait long for theirs are few.
+    """
+    if silent > spec.threshold * spec.period:
+        return 1
     return math.ceil(spec.threshold * spec.period / pause(spec, liveness))
