@@ -14,6 +14,7 @@ PROCESSES: Final = {
     "proxy-injector": "isthmus.injector.main",
     "multicluster-controller": "isthmus.multicluster.__main__",
     "viz-metrics-api": "isthmus.viz.main",
+    "viz-web": "isthmus.viz.web_main",
 }
 """Each module offers `main(arguments)`, which returns the exit code."""
 

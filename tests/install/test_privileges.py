@@ -9,6 +9,7 @@ import pytest
 from isthmus.install import certificates, controlplane, multicluster, viz
 from isthmus.install.multicluster import MulticlusterValues
 from isthmus.install.values import InstallValues
+from isthmus.install.viz_web import LINKING_ACCOUNTS
 
 REMOTE = "linkerd-service-mirror-remote-access-default"
 ESCALATION = {"escalate", "bind", "impersonate", "approve", "sign", "deletecollection"}
@@ -55,7 +56,7 @@ def grants() -> Iterator[Grant]:
         namespace = binding["metadata"].get("namespace", "*")
         role = roles[binding["roleRef"]["kind"], "" if namespace == "*" else namespace, binding["roleRef"]["name"]]
         for subject in binding["subjects"]:
-            assert subject["kind"] == "ServiceAccount"
+            assert subject["kind"] == "ServiceAccount" or subject["name"] == LINKING_ACCOUNTS
             for rule in role["rules"]:
                 yield from granted(subject["name"], namespace, rule)
 
@@ -89,6 +90,7 @@ def test_secrets_are_read_only_beside_the_links_that_name_them() -> None:
     assert readers == {
         ("linkerd-multicluster-controller", "linkerd-multicluster"),
         ("linkerd-destination", "linkerd-multicluster"),
+        ("web", "linkerd-multicluster"),
     }
     writers = {
         (grant.account, grant.namespace) for grant in ALL if grant.resource == "secrets" and "patch" in grant.verbs
@@ -124,6 +126,13 @@ def test_a_linking_cluster_reads_what_it_mirrors_and_registers_its_roots() -> No
     assert configmaps == [("linkerd-identity-trust-roots",)]
 
 
+def test_linking_clusters_may_ask_the_metrics_api_and_the_page_may_list_no_secret() -> None:
+    (shared,) = [grant for grant in ALL if grant.account == LINKING_ACCOUNTS]
+    assert (shared.namespace, shared.resource, shared.verbs) == ("linkerd-viz", "services/proxy", {"get"})
+    assert shared.names == ("metrics-api:8085",)
+    assert [grant.verbs for grant in ALL if grant.account == "web"] == [{"get"}]
+
+
 def test_only_the_controller_writes_verdicts() -> None:
     writers = {grant.account for grant in ALL if grant.resource in ("federatedtrustdomains/status", "links/status")}
     assert writers == {"linkerd-multicluster-controller"}
@@ -131,5 +140,8 @@ def test_only_the_controller_writes_verdicts() -> None:
 
 def test_who_tells_numbers_reads_pods_and_their_owners_and_nothing_else() -> None:
     found = {(grant.resource, *sorted(grant.verbs)) for grant in ALL if grant.account == "metrics-api"}
-    assert found == {(kind, "list", "watch") for kind in ("pods", "jobs", "trafficsplits")}
+    kinds = ("configmaps", "jobs", "links", "pods", "services", "trafficsplits")
+    assert found == {(kind, "list", "watch") for kind in kinds}
+    (roots,) = [grant for grant in ALL if (grant.account, grant.resource) == ("metrics-api", "configmaps")]
+    assert (roots.namespace, roots.names) == ("linkerd", ("linkerd-identity-trust-roots",))
     assert not [grant for grant in ALL if grant.account == "prometheus"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from isthmus import names
-from isthmus.install import rbac, viz_grafana, viz_prometheus
+from isthmus.install import rbac, viz_grafana, viz_prometheus, viz_web
 
 Manifest = dict[str, Any]
 
@@ -32,6 +32,13 @@ class VizValues:
     prometheus_retention: str = "6h"
     prometheus_scrape_interval: str = "10s"
     dashboards: bool = True
+    page: bool = True
+    """Whether `linkerd viz dashboard` has something to show."""
+    shared: bool = True
+    """Whether clusters that link here may show this one's numbers on their page."""
+    cluster_name: str = ""
+    multicluster: bool = True
+    """Whether the multi-cluster extension's namespace is there, with the credentials of Links in it."""
 
     @property
     def installs_prometheus(self) -> bool:
@@ -51,6 +58,8 @@ def manifests(values: VizValues) -> list[Manifest]:
         *_api_access(values),
         _api_service(values),
         _api(values),
+        *(viz_web.shared_access(values.namespace) if values.shared else ()),
+        *(_web(values) if values.page else ()),
         viz_prometheus.configuration(values.namespace, metadata, interval=values.prometheus_scrape_interval),
         *(_prometheus(values) if values.installs_prometheus else ()),
         *(viz_grafana.config_maps(values.namespace, metadata) if values.dashboards else ()),
@@ -84,8 +93,11 @@ def _api_access(values: VizValues) -> list[Manifest]:
                 rbac.rule([""], ["pods"], rbac.FOLLOW),
                 rbac.rule(["batch"], ["jobs"], rbac.FOLLOW),
                 rbac.rule([names.SPLIT_GROUP], ["trafficsplits"], rbac.FOLLOW),
+                rbac.rule([""], ["services"], rbac.FOLLOW),
+                rbac.rule([names.LINK_GROUP], ["links"], rbac.FOLLOW),
             ],
         ),
+        *viz_web.trust_access(values.namespace),
     ]
 
 
@@ -98,6 +110,7 @@ def _api(values: VizValues) -> Manifest:
         "args": [
             "viz-metrics-api",
             f"--log-level={values.log_level}",
+            *([f"--cluster-name={values.cluster_name}"] if values.cluster_name else []),
             *([f"--prometheus-url={values.prometheus}"] if values.prometheus else []),
         ],
         "ports": [
@@ -114,6 +127,21 @@ def _api(values: VizValues) -> Manifest:
 
 def _api_service(values: VizValues) -> Manifest:
     return service(names.VIZ_METRICS_API, values.namespace, viz_prometheus.API_PORT)
+
+
+def _web(values: VizValues) -> list[Manifest]:
+    name = names.VIZ_WEB
+    container = viz_web.container(
+        image=f"{values.registry}/{names.CONTROLLER_IMAGE}:{values.version}",
+        policy=values.image_pull_policy,
+        namespace=values.namespace,
+        log_level=values.log_level,
+    ) | {"securityContext": hardened(UID)}
+    return [
+        account(name, values.namespace),
+        *(viz_web.credentials_access(values.namespace) if values.multicluster else ()),
+        workload(name, values.namespace, {"containers": [container]}),
+    ]
 
 
 def _prometheus(values: VizValues) -> list[Manifest]:

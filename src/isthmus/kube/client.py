@@ -1,5 +1,6 @@
 """Calls to one API server: `connect` for processes, `connect_sync` for the command line; same verbs, same errors."""
 
+import asyncio
 import os
 import socket
 import ssl
@@ -244,6 +245,22 @@ class Client(_Connection):
         except _NETWORK_ERRORS as error:
             raise self.unreachable("/version", error) from error
         return self._date(answer)
+
+    async def limited(self, path: str, *, most_bytes: int, seconds: float) -> bytes:
+        """As `raw` with GET, from a server that is not believed to send little or soon; the time is for all of it."""
+        request = Request("GET", path, path, bytes, verb="get")
+        chunks: list[bytes] = []
+        try:
+            async with asyncio.timeout(seconds), self._http.stream("GET", path) as answer:
+                async for chunk in answer.aiter_bytes():
+                    chunks.append(chunk)
+                    if sum(map(len, chunks)) > most_bytes:
+                        raise errors.KubeError(f"{self.server} sent more than {most_bytes // 1024} KB for {path}")
+        except (*_NETWORK_ERRORS, TimeoutError) as error:
+            raise self.unreachable(path, error) from error
+        if answer.status_code >= 400:
+            raise requests.failure(request, answer.status_code, b"".join(chunks), self.server)
+        return b"".join(chunks)
 
     @asynccontextmanager
     async def stream(self, request: Request[Any], *, idle_seconds: float) -> AsyncIterator[AsyncIterator[bytes]]:

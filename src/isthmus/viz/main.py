@@ -15,6 +15,7 @@ from isthmus.viz.observe import Observer
 from isthmus.viz.scrape import Metrics, Scraper
 from isthmus.viz.server import Server
 from isthmus.viz.stat import View
+from isthmus.viz.web_pages import Pages
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--context", default=None)
     made.add_argument("--listen", default=f"0.0.0.0:{api.PORT}")
     made.add_argument("--admin", default=f"0.0.0.0:{names.CONTROLLER_ADMIN_PORT}")
+    made.add_argument("--cluster-name", default="", help="what the page calls this cluster")
     made.add_argument("--prometheus-url", default="", help="where Prometheus answers, if there is one")
     made.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return made
@@ -55,20 +57,23 @@ class MetricsApi:
         self._observer = Observer(client)
         self._clock = steady_clock()
         self._scraper = Scraper(lambda: self._observer.targets, self._clock, metrics=Metrics())
+        self._pages = Pages(client, self._observer, self._scraper, clock=self._clock, name=flags.cluster_name)
         self._serving = False
 
     async def run(self) -> None:
         async with admin.serve(self._ready, address=self._flags.admin):
-            await until_terminated(self._observer.informers.run(), self._scrape(), self._serve())
+            await until_terminated(
+                self._observer.informers.run(), self._pages.informers.run(), self._scrape(), self._serve()
+            )
 
     async def _scrape(self) -> None:
         await self._observer.informers.synced()
         await self._scraper.run()
 
     async def _serve(self) -> None:
-        async with Server(self.view, self._scraper.fresh, self.status, self.targets).serving(
-            self._flags.listen
-        ) as port:
+        pages = self._pages.handlers(self.view)
+        server = Server(self.view, self._scraper.fresh, self.status, self.targets, pages=pages)
+        async with server.serving(self._flags.listen) as port:
             log.info("answering questions", extra={"port": port})
             self._serving = True
             await asyncio.Event().wait()
@@ -104,7 +109,7 @@ class MetricsApi:
         return targets.of_job(job, self._observer.pods())
 
     def _ready(self) -> str | None:
-        if waiting := self._observer.informers.waiting_for():
+        if waiting := self._observer.informers.waiting_for() or self._pages.informers.waiting_for():
             return waiting
         if not self._scraper.began:
             return "reading the proxies for the first time"

@@ -1,6 +1,6 @@
 """The objects that give numbers their names: pods and their workloads, Jobs, TrafficSplits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -35,6 +35,11 @@ class Observer:
         self._cronjobs: dict[Key, str] = {}
         self._pods.on_change(self._pod_changed)
         self._jobs.on_change(self._job_changed)
+
+    def on_change(self, handler: Callable[..., None]) -> None:
+        """Call it whenever a pod or a TrafficSplit changed."""
+        self._pods.on_change(handler)
+        self._splits.on_change(handler)
 
     @property
     def targets(self) -> list[Target]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,6 +17,8 @@ from isthmus.viz.tables import plain
 from isthmus.viz.workloads import Target
 
 PERIOD: Final = 10.0
+WATCHED_PERIOD: Final = 2.0
+"""While somebody watches; longer where a look takes long, so that no more than a fifth of the time goes into it."""
 AT_ONCE: Final = 20
 SECONDS_PER_POD: Final = 2.0
 MOST_BYTES: Final = 8 * 1024 * 1024
@@ -72,6 +75,8 @@ class Scraper:
         self._round = asyncio.Lock()
         self._last_began = 0.0
         self._late = False
+        self._watched = asyncio.Event()
+        self._took = 0.0
         self.began = 0.0
         """Since when numbers are kept, the beginning of the first round; 0 before that is over."""
 
@@ -87,7 +92,20 @@ class Scraper:
             self._http = http
             while True:
                 await self.look()
-                await asyncio.sleep(PERIOD)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PERIOD):
+                        await self._watched.wait()
+                self._watched.clear()
+
+    @property
+    def read_at(self) -> float:
+        """When the last look began."""
+        return self._last_began
+
+    def watch(self) -> None:
+        """Somebody watches: look soon, without being waited for."""
+        if self._clock() - self._last_began >= max(WATCHED_PERIOD, 5 * self._took):
+            self._watched.set()
 
     async def fresh(self) -> None:
         """Return when all that was counted before the call is known; not later than a person waits."""
@@ -113,6 +131,7 @@ class Scraper:
                 for target in targets:
                     group.create_task(self._read(target, limit))
             self._late = False
+            self._took = self._clock() - self._last_began
             self.began = self.began or self._last_began
             self._forget({target.uid for target in targets})
 

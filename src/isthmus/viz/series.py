@@ -31,7 +31,9 @@ COUNTERS: Final = frozenset(
         "gateway_tunnel_refused_total",
     }
 )
-GAUGES: Final = frozenset({"tcp_open_connections", "gateway_tunnels"})
+CERTIFICATE_EXPIRY: Final = "identity_cert_expiration_timestamp_seconds"
+CERTIFICATES: Final = "identity_cert_refresh_count"
+GAUGES: Final = frozenset({"tcp_open_connections", "gateway_tunnels", CERTIFICATE_EXPIRY, CERTIFICATES})
 BUCKET_LABEL: Final = "le"
 KEPT_LABELS: Final = frozenset(
     {

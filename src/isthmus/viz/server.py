@@ -3,7 +3,7 @@
 A refusal is an answer, too: the API server, through which people ask, would cut and wrap an error's text.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
@@ -14,6 +14,7 @@ from isthmus.viz import api, edges, routes, stat
 from isthmus.viz.stat import View
 
 Q = TypeVar("Q", api.StatQuestion, api.RoutesQuestion, api.EdgesQuestion)
+Page = Callable[[web.Request], Awaitable[web.Response]]
 LONGEST_LINE: Final = 16384
 """Of a request, and so of a question."""
 
@@ -27,11 +28,15 @@ class Server:
         fresh: Callable[[], Awaitable[None]],
         status: Callable[[], Awaitable[api.Status]],
         targets: Callable[[str], object],
+        *,
+        pages: Mapping[str, Page] | None = None,
     ) -> None:
+        """`pages`: path -> what else answers there."""
         self._view = view
         self._fresh = fresh
         self._status = status
         self._targets = targets
+        self._pages = pages or {}
 
     @asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[int]:
@@ -42,6 +47,8 @@ class Server:
         app.router.add_get(api.EDGES_PATH, self._edges)
         app.router.add_get(api.STATUS_PATH, self._tell_status)
         app.router.add_get(f"{api.TARGETS_PATH}{{job}}", self._tell_targets)
+        for path, page in self._pages.items():
+            app.router.add_get(path, page)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         try:
