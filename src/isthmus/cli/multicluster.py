@@ -1,7 +1,7 @@
 """`linkerd multicluster`: install the extension, link clusters, and see how the links are."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -107,7 +107,7 @@ multicluster.add_command(check)
 @cluster_options
 @click.option("--cluster-name", help="Only the gateway of this cluster")
 @click.option("-w", "--wait", metavar="DURATION", callback=_waited, expose_value=False, hidden=True)
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Output format")
+@click.option("-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", help="Output format")
 def gateways(*, cluster: Cluster, cluster_name: str | None, output: str) -> None:
     """Show the gateways of linked clusters, as this cluster sees them. A Link without gateway has none to show."""
     with connected(cluster) as client:
@@ -127,8 +127,16 @@ def gateways(*, cluster: Cluster, cluster_name: str | None, output: str) -> None
         )
         for row in shown
     ]
-    for line in table(rows):
-        click.echo(line)
+    where = [", ".join(map(_address, row["addresses"])) for row in shown]
+    for line, addresses in zip(table(rows), ["ADDRESSES", *where], strict=True):
+        click.echo(f"{line}  {addresses}".rstrip() if output == "wide" else line)
+
+
+def _address(each: Mapping[str, Any]) -> str:
+    """An address, and what is to be said of it."""
+    remarks = [each["name"], "" if each["alive"] == "True" else "silent" if each["alive"] == "False" else "unknown"]
+    said = ", ".join(remark for remark in remarks if remark)
+    return f"{each['address']} ({said})" if said else str(each["address"])
 
 
 def _links(client: "SyncClient", cluster: Cluster, namespace: str = names.MULTICLUSTER_NAMESPACE) -> list[Object]:
@@ -150,6 +158,10 @@ def _gateway(item: Object) -> dict[str, Any]:
         "alive": alive,
         "numberOfServices": int((status.get("services") or "0/0").partition("/")[0]),
         "latency": int(latency) if alive and latency.isdecimal() else 0,
+        "addresses": [
+            {key: str(each.get(key) or "") for key in ("address", "name", "alive", "latency")}
+            for each in status.get("gateways") or ()
+        ],
     }
 
 

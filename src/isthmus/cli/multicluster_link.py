@@ -68,7 +68,8 @@ def _place_flags(prefix: str, whose: str) -> tuple[Callable[[F], F], ...]:
             f"--{prefix}gateway-addresses",
             f"--{prefix}gateway-address",
             f"{prefix.replace('-', '_')}gateway_addresses",
-            help=f"Comma-separated hosts of {whose} gateway, optionally with :port [default: its load balancer]",
+            help=f"Comma-separated hosts of {whose} gateway, optionally with :port [default: its load "
+            "balancer, also when it moves]",
         ),
         click.option(f"--{prefix}gateway-port", type=click.IntRange(1, 65535), help="[default: from the Service]"),
     )

@@ -33,6 +33,7 @@ class Target:
     authority: str
     gateway_addresses: str
     gateway_port: str
+    gateway_service: str
     gateway_identity: str
     probe_period: str
     probe_path: str
@@ -126,6 +127,7 @@ def link(target: Target, choice: Choice, *, name: str) -> Object:
             "clusterCredentialsSecret": f"{names.CREDENTIALS_SECRET_PREFIX}{target.name}",
             "gatewayAddress": target.gateway_addresses,
             "gatewayPort": target.gateway_port,
+            **({"gatewayService": target.gateway_service} if target.gateway_service else {}),
             "gatewayIdentity": target.gateway_identity,
             "probeSpec": {
                 "path": target.probe_path,

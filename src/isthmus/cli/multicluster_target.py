@@ -12,11 +12,12 @@ import click
 import yaml
 
 from isthmus import names
-from isthmus.cli.multicluster_objects import Target, parts
+from isthmus.cli.multicluster_objects import Target
 from isthmus.cli.options import Cluster, fail
 from isthmus.kube import errors
 from isthmus.kube.kinds import Object, plain
 from isthmus.multicluster import tokens
+from isthmus.resources import gateways
 
 if TYPE_CHECKING:
     from isthmus.kube.client import SyncClient
@@ -53,13 +54,17 @@ def inspect(client: "SyncClient", cluster: Cluster, place: Place) -> Target:
     values, roots = control_plane(client, cluster)
     trust_domain = roots[names.TRUST_DOMAIN_KEY]
     annotations: dict[str, str] = {}
-    hosts, port = "", ""
+    hosts, port, followed = "", "", ""
     if place.gateway:
         service = _gateway(client, cluster, place.gateway_name, place.gateway_namespace)
         annotations = service["metadata"].get("annotations") or {}
-        given = _given_addresses(place.gateway_addresses, place.gateway_port)
-        hosts, port = given if given else _published(client, service, place.gateway_port)
-        port = port or _service_port(service, outside=True)
+        if place.gateway_addresses is not None:
+            default = place.gateway_port or int(_service_port(service, outside=True))
+            hosts, port = _given_addresses(place.gateway_addresses, default)
+        else:
+            hosts, port = _published(client, service, place.gateway_port)
+            # A port that is given may be anywhere in front of the Service, so nothing of that one is followed.
+            followed = "" if place.gateway_port else f"{place.gateway_namespace}/{place.gateway_name}"
     account = f"{place.gateway_name}.{place.gateway_namespace}.serviceaccount.identity"
     return Target(
         name=place.name,
@@ -73,6 +78,7 @@ def inspect(client: "SyncClient", cluster: Cluster, place: Place) -> Target:
         account=place.account or names.REMOTE_ACCESS_ACCOUNT,
         gateway_addresses=hosts,
         gateway_port=port,
+        gateway_service=followed,
         gateway_identity=f"{account}.{cluster.linkerd_namespace}.{trust_domain}" if place.gateway else "",
         probe_period=annotations.get("mirror.linkerd.io/probe-period", "3").removesuffix("s") + "s",
         probe_path=annotations.get("mirror.linkerd.io/probe-path", "/ready"),
@@ -151,30 +157,14 @@ def _gateway(client: "SyncClient", cluster: Cluster, name: str, namespace: str) 
         )
 
 
-def _given_addresses(text: str | None, port: int | None) -> tuple[str, str] | None:
-    """Hosts and port as given by flags; every host may carry the port."""
-    if text is None:
-        return None
-    found = [split_port(part) for part in parts(text)]
-    ports = {own for _, own in found if own} | ({str(port)} if port else set())
-    if not found or not all(host for host, _ in found):
-        raise click.BadParameter(f'"{text}" is not a list of hosts', param_hint="--gateway-addresses")
-    if wrong := [number for number in sorted(ports) if not 0 < int(number) < 65536]:
-        raise click.BadParameter(f"{wrong[0]} is no port: use 1 to 65535", param_hint="--gateway-addresses")
-    if len(ports) > 1:
-        raise click.BadParameter(
-            f"all addresses of a gateway share one port, not {', '.join(sorted(ports))}",
-            param_hint="--gateway-addresses",
-        )
-    return ",".join(host for host, _ in found), next(iter(ports), "")
-
-
-def split_port(text: str) -> tuple[str, str]:
-    """`host`, `host:port`, `[v6]:port` or a bare IPv6 address, as host and port ("" when it has none)."""
-    host, colon, port = text.rpartition(":")
-    if colon and port.isdecimal() and (":" not in host or host.endswith("]")):
-        return host.strip("[]"), port
-    return text.strip("[]"), ""
+def _given_addresses(text: str, default: int) -> tuple[str, str]:
+    """Hosts and port as given by flags. Where hosts have ports of their own that differ, each is written with its."""
+    found, problems = gateways.parse(text, default)
+    if problems or not found:
+        raise click.BadParameter(" ".join(problems) or f'"{text}" names no host', param_hint="--gateway-addresses")
+    if len({host.port for host in found}) == 1:
+        return ",".join(host.host for host in found), str(found[0].port)
+    return ",".join(map(str, found)), str(default)
 
 
 def _published(client: "SyncClient", service: Object, port: int | None) -> tuple[str, str]:
