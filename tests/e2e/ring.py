@@ -1,7 +1,7 @@
 """Three clusters that were installed each by itself, a backend and a frontend in each, and words to link them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ LONGEST_GAP = 2000.0
 EXAMPLES = Path(isthmus.cli.__file__).with_name("examples")
 
 
-def each(do: Callable[[str], Any], clusters: tuple[str, ...] = CLUSTERS) -> None:
-    """The same in all clusters at once."""
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(do, clusters))
+def each(do: Callable[[Any], Any], things: Iterable[Any] = CLUSTERS) -> None:
+    """The same with all clusters, or other things, at once."""
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(do, things))
 
 
 def prepare(lab: Lab) -> None:
