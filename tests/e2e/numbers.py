@@ -61,7 +61,8 @@ def servers(lab: Lab, **labels: str) -> Iterator[None]:
 def require_exact(lab: Lab, suffix: str) -> None:
     """Send from west to `counted<suffix>` and `counted-bytes<suffix>`, and compare every table with it."""
     for name in (REQUESTS, STREAMS):
-        lab.wait(lambda name=name: lab.get(WEST, "svc", "--ignore-not-found", f"{name}{suffix}"), what="a name in west")
+        words = ("get", "svc", f"{name}{suffix}", "--ignore-not-found", "-o", "name")
+        lab.wait(lambda words=words: lab.kubectl(WEST, *words), what=f"{name}{suffix} in west")
     authorities = {
         protocol: f"{REQUESTS}{suffix}.default.svc.cluster.local:{port}" for protocol, port in PROTOCOLS.items()
     }
