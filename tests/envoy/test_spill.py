@@ -83,3 +83,26 @@ async def test_a_backend_that_comes_and_goes_fails_nothing_and_loses_no_connecti
         assert min(here.app.served, there.app.served) > 0
         opened = await running.stat(client, f"cluster.{ready.name}.upstream_cx_total")
         assert opened == 2, "one connection to each, and each was kept"
+
+
+async def test_several_standbys_help_in_their_order_each_with_what_is_ready_of_it(tmp_path: Path) -> None:
+    async with (
+        mesh(tmp_path) as running,
+        backend(running, "here") as here,
+        backend(running, "first") as first,
+        backend(running, "second") as second,
+    ):
+        vip = running.new_address()
+        client = await running.pod("client", vips=(vip,))
+        some = [(each.pod.endpoint(), *missing(running, 3)) for each in (here, first)]
+        cluster = running.route(client, vip, *some, (second.pod.endpoint(),))
+        await requests(f"http://{vip}/")
+        served = [round(100 * each.app.served / REQUESTS) for each in (here, first, second)]
+        assert abs(served[0] - 50) < 8, "a quarter of it is ready"
+        assert abs(served[1] - 50) < 8, "so it is of the next, which is enough for the rest"
+        assert served[2] == 0
+        few = [(each.pod.endpoint(), *missing(running, 9)) for each in (here, first)]
+        await accepted(running, client, replace(cluster, priorities=(*few, cluster.priorities[2])))
+        before = second.app.served
+        await requests(f"http://{vip}/")
+        assert abs((second.app.served - before) / REQUESTS - 0.6) < 0.08, "20 % each, and the last has the rest"

@@ -85,6 +85,16 @@ def endpoint(pod: str, active: int, total: int, cluster: str = "") -> list[str]:
     ]
 
 
+def test_what_only_keeps_the_place_of_an_endpoint_is_not_counted() -> None:
+    """A group of endpoints that comes back slowly has one for some seconds."""
+    address = 'envoy_cluster_name="outbound/10.96.0.5_80",envoy_endpoint_address="192.0.2.1:1"'
+    place = f'envoy_cluster_endpoint_cx_total{{{address},envoy_endpoint_hostname="{labels.PLACEHOLDER}"}} 0'
+    passed = ["cluster.outbound/10.96.0.5_80.upstream_cx_rx_bytes_total: 70"]
+    without = scrape([*endpoint("web-0", 1, 3)], passed)
+    assert scrape([*endpoint("web-0", 1, 3), place], passed) == without
+    assert any('dst_service="web"' in line and line.endswith(" 70") for line in without)
+
+
 def test_bytes_are_of_what_all_endpoints_have_in_common() -> None:
     """A connection belongs to a pod; what passed was counted for the destination as a whole."""
     lines = scrape(

@@ -16,6 +16,8 @@ CLIENT: Final = "client"
 """Always the last key, for its value comes from another party and may hold anything; see `unpack`."""
 STATUS: Final = "status_code"
 GRPC_STATUS: Final = "grpc_status"
+PLACEHOLDER: Final = "placeholder"
+"""In the place of an endpoint's labels: it is none, and not to be counted."""
 _KEY: Final = re.compile(r"[a-z_]+")
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9._:/@-]")
 _LENGTH: Final = 300

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from envoy.config.endpoint.v3 import endpoint_components_pb2
 
-from isthmus.envoy import wire
+from isthmus.envoy import labels, wire
 from isthmus.mesh import failback
 from isthmus.mesh.model import Address, Endpoint, OutboundCluster
 
@@ -42,7 +42,9 @@ def _weight(group: tuple[Endpoint, ...]) -> int:
 
 def _placeholder(priority: int, weight: int) -> Any:
     endpoint = endpoint_components_pb2.LbEndpoint(
-        endpoint=endpoint_components_pb2.Endpoint(address=wire.socket_address(_PLACEHOLDER)),
+        endpoint=endpoint_components_pb2.Endpoint(
+            address=wire.socket_address(_PLACEHOLDER), hostname=labels.PLACEHOLDER
+        ),
         health_status="UNHEALTHY",
         load_balancing_weight=wire.uint32(weight),
     )

@@ -175,6 +175,8 @@ class Scrape:
     # --- connections ----------------------------------------------------------------------------------------------
 
     def _endpoint(self, stat: str, cluster: str, packed: str | None, value: str) -> None:
+        if packed == labels.PLACEHOLDER:
+            return
         found = labels.unpack(packed or "")
         common = self._common.setdefault(cluster, found)
         if common is not found:
