@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e import numbers
 from tests.e2e.loading import load
 from tests.lab_fixture import EAST, WEST, Lab, start
 
@@ -75,6 +76,11 @@ def test_a_federated_service_needs_no_gateway_there(flat: Lab) -> None:
     )
     assert domain(answer(flat, "backend-federated")["client_id"]) == trust_domain(flat, WEST)
     flat.kubectl(EAST, "label", "service", "backend", f"{names.FEDERATED}-")
+
+
+def test_what_was_sent_is_what_the_tables_say(flat: Lab) -> None:
+    with numbers.viz(flat), numbers.servers(flat, **{names.EXPORTED: "remote-discovery"}):
+        numbers.require_exact(flat, f"-{EAST}")
 
 
 # --- words --------------------------------------------------------------------------------------------------------
