@@ -153,7 +153,7 @@ def _clusters() -> list[Any]:
         outbound.cluster(OutboundCluster(f"outbound/{host}", ServicePort("ns", "web", 80), (group,)))
         for host, group in (("meshed", meshed), ("mixed", mixed), ("empty", ()))
     ] + [
-        gateway.cluster(GatewayCluster("gateway/names", (Address("gateway.example", 4143),), someone)),
+        gateway.cluster(GatewayCluster("gateway/east", (Address("2001:db8::1", 4143),), someone)),
         gateway.export(ExportCluster("export/10.244.0.7:80", pod)),
         absent.cluster("outbound/absent"),
     ]

@@ -15,7 +15,8 @@ from tests.envoy.harness import APP_PORT, OPAQUE_PORT, Mesh, Pod, mesh
 from tests.envoy.roots import Authority
 
 from isthmus import names
-from isthmus.mesh.model import Address, Endpoint, Identity
+from isthmus.envoy import gateway
+from isthmus.mesh.model import Address, Endpoint, GatewayCluster, Identity
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
@@ -50,18 +51,18 @@ class Linked:
 async def linked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Linked]:
     async with mesh(tmp_path_factory.mktemp("tunnel")) as running, aiohttp.ClientSession() as session:
         root = Authority("east.test")
-        vips = [running.new_address() for _ in range(24)]
+        vips = [running.new_address() for _ in range(28)]
         running.trust(running.authority.bundle, root.bundle, name=names.TRUST_OUTBOUND_SECRET)
         running.trust(running.authority.bundle, root.bundle, name=names.TRUST_INBOUND_SECRET)
-        client, gateway, server = await asyncio.gather(
+        client, far, server = await asyncio.gather(
             running.pod("client", vips=(*vips, f"{vips[0]}:{OPAQUE_PORT}")),
             running.pod("gateway", role="gateway", authority=root, identity=root.identity("gateway")),
             running.pod("server", authority=root, identity=root.identity("server")),
         )
-        running.gateway(client, "east", gateway)
-        running.export(gateway, server.endpoint().address)
+        running.gateway(client, "east", far)
+        running.export(far, server.endpoint().address)
         async with echo(server) as app:
-            yield Linked(running, root, client, gateway, server, app, session, vips)
+            yield Linked(running, root, client, far, server, app, session, vips)
 
 
 async def test_the_server_sees_the_client_itself(linked: Linked) -> None:
@@ -112,6 +113,21 @@ async def test_a_forged_authority_is_refused_at_once(linked: Linked, authority: 
         assert monotonic() - started < 1
     asked = [name for node, name in linked.mesh.ads.asked if node == "gateway"]
     assert all(name.startswith("export/") and name.count("/") == 1 for name in asked)
+
+
+async def test_a_dead_address_of_a_gateway_costs_nothing(linked: Linked) -> None:
+    """Nobody listens at the other one: connections that are drawn for it go to the one that is there."""
+    nobody = Address(linked.mesh.new_address(), names.GATEWAY_PORT)
+    alive = Address(linked.gateway.address, names.GATEWAY_PORT)
+    for number, addresses in enumerate(((nobody, alive), (alive, nobody))):
+        name = f"gateway/several-{number}"
+        several = GatewayCluster(name, addresses, linked.gateway.identity)
+        linked.mesh.put(gateway.load_assignment(several), node=linked.client.name)
+        linked.mesh.put(gateway.cluster(several), node=linked.client.name, pod=linked.client)
+        for _ in range(2):
+            endpoint = linked.server.endpoint(gateway=f"several-{number}")
+            assert (await linked.get((endpoint,))).status == 200
+        assert await linked.mesh.stat(linked.client, f"cluster.{name}.upstream_cx_connect_fail") == 0
 
 
 async def test_a_gateway_answers_probes(linked: Linked) -> None:

@@ -1,0 +1,48 @@
+"""A gateway with several addresses: what Envoy is told of them."""
+
+import pytest
+
+from isthmus.envoy import gateway
+from isthmus.mesh.model import Address, GatewayCluster, Identity
+
+A, B, C, D = (Address(host, 4143) for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1"))
+SOMEONE = Identity("east.test", "ns", "sa")
+
+Group = list[list[str]]
+
+
+def groups(*addresses: Address, silent: tuple[Address, ...] = ()) -> list[Group]:
+    """By priority: each address, followed by those that are tried if it is not there."""
+    made = gateway.load_assignment(GatewayCluster("gateway/east", addresses, SOMEONE, frozenset(silent)))
+    assert [locality.priority for locality in made.endpoints] == list(range(len(made.endpoints)))
+    return [
+        [
+            [
+                item.endpoint.address.socket_address.address,
+                *(other.address.socket_address.address for other in item.endpoint.additional_addresses),
+            ]
+            for item in locality.lb_endpoints
+        ]
+        for locality in made.endpoints
+    ]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "silent", "expected"),
+    [
+        ((A,), (), [[["192.0.2.1"]]]),
+        ((A, B), (), [[["192.0.2.1", "192.0.2.2"], ["192.0.2.2", "192.0.2.1"]]]),
+        ((A, B), (A,), [[["192.0.2.2"]], [["192.0.2.1"]]]),
+        ((A,), (A,), [[["192.0.2.1"]]]),
+        ((A, D), (), [[["192.0.2.1", "2001:db8::1"], ["2001:db8::1", "192.0.2.1"]]]),
+    ],
+)
+def test_another_address_is_tried_when_one_is_not_there_and_silent_ones_last(
+    addresses: tuple[Address, ...], silent: tuple[Address, ...], expected: list[Group]
+) -> None:
+    assert groups(*addresses, silent=silent) == expected
+
+
+def test_what_a_dead_address_leaves_is_spread_over_the_others() -> None:
+    (group,) = groups(A, B, C, D)
+    assert [tried[1] for tried in group] == ["192.0.2.2", "192.0.2.3", "2001:db8::1", "192.0.2.1"]
