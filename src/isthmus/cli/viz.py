@@ -13,6 +13,7 @@ from isthmus.cli.tables import table
 from isthmus.cli.viz_check import check
 from isthmus.cli.viz_dashboard import dashboard
 from isthmus.cli.viz_edges import edges
+from isthmus.cli.viz_objects import bare, left_over, present
 from isthmus.cli.viz_routes import stat_inbound, stat_outbound
 from isthmus.cli.viz_stat import stat
 from isthmus.cli.viz_tap import tap, top
@@ -146,15 +147,28 @@ def _has_multicluster(client: "SyncClient") -> bool:
 @click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
 def uninstall(*, cluster: Cluster, output: Any) -> None:
     """Print the objects of the extension, to be piped into `kubectl delete --ignore-not-found -f -`."""
-    objects = [
-        {
-            "apiVersion": item["apiVersion"],
-            "kind": item["kind"],
-            "metadata": {key: item["metadata"][key] for key in ("name", "namespace") if key in item["metadata"]},
-        }
-        for item in _installed(cluster)
-    ]
-    click.echo(render(reversed(objects), output), nl=False)
+    click.echo(render(reversed([bare(item) for item in _installed(cluster)]), output), nl=False)
+
+
+@viz.command(
+    short_help="Print what earlier installations left over",
+    epilog="\b\nExamples:\n  linkerd viz prune | kubectl delete -f -\n"
+    "  linkerd viz prune --set prometheus.enabled=false | kubectl delete -f -",
+)
+@cluster_options
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As given to `viz install`")
+@click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
+def prune(*, cluster: Cluster, settings: tuple[str, ...], output: Any) -> None:
+    """Print the objects of the extension that `viz install` with these values would not make."""
+    values = VizValues(**_settings(settings))
+    with connected(cluster) as client:
+        there = present(client)
+    if not there:
+        fail(f"The viz extension is not installed in {cluster.label}.")
+    if found := left_over(there, values):
+        click.echo(render(reversed([bare(item) for item in found]), output), nl=False)
+    else:
+        click.echo("Nothing is left over.", err=True)
 
 
 def _installed(cluster: Cluster) -> list[dict[str, Any]]:

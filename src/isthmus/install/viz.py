@@ -52,8 +52,8 @@ class VizValues:
 
 
 def manifests(values: VizValues) -> list[Manifest]:
-    """Every object, in the order in which it can be applied."""
-    return [
+    """Every object, in the order in which it can be applied; all carry the extension's label, to be found again."""
+    made = [
         _namespace(values),
         *_api_access(values),
         _api_service(values),
@@ -64,6 +64,7 @@ def manifests(values: VizValues) -> list[Manifest]:
         *(_prometheus(values) if values.installs_prometheus else ()),
         *(viz_grafana.config_maps(values.namespace, metadata) if values.dashboards else ()),
     ]
+    return [item | {"metadata": item["metadata"] | {"labels": item["metadata"]["labels"] | EXTENSION}} for item in made]
 
 
 def metadata(name: str, namespace: str = "", **extra: dict[str, str]) -> dict[str, Any]:
