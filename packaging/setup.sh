@@ -18,6 +18,7 @@ need curl curl
 need tcpdump tcpdump
 need h2load nghttp2-client
 need ps procps
+[ "$(id -u)" = 0 ] || need newuidmap uidmap
 "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     echo "installing system packages:$missing"

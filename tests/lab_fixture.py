@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,25 @@ class Lab:
             stdin=subprocess.DEVNULL,
             text=True,
         )
+
+    @contextmanager
+    def wan(self, *how: str, between: tuple[str, str] = (EAST, WEST)) -> Iterator[None]:
+        """A bad network between two clusters, such as `"--delay", "20ms"`; good again at the end."""
+        where = ("--between", ",".join(between))
+        self.isthmus("lab", "wan", *where, *how)
+        try:
+            yield
+        finally:
+            self.isthmus("lab", "wan", *where, "--heal")
+
+    @contextmanager
+    def broken(self, kind: str, name: str, how: str) -> Iterator[None]:
+        """A pod, node, apiserver or cluster that is broken: `kill`, `hang` or `blackhole`; healed at the end."""
+        self.isthmus("lab", "break", kind, name, f"--{how}")
+        try:
+            yield
+        finally:
+            self.isthmus("lab", "break", kind, name, "--heal")
 
     def wait(self, condition: Callable[[], Any], *, what: str, timeout: float = 60.0) -> Any:
         """Ask until the answer is true, and return it."""

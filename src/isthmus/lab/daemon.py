@@ -5,10 +5,12 @@ It is pid 1 of the lab's pid namespace, so the kernel ends everything in the lab
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -103,6 +105,10 @@ class Daemon:
                 breaking.hang(process.pid, hung=process.held is How.HANG)
             elif former is How.KILL:
                 self._again(process)
+            if process.listen_fd is not None and process.held is How.KILL:
+                asyncio.get_running_loop().add_reader(process.listen_fd, turn_away, process.listen_fd)
+            elif process.listen_fd is not None:
+                asyncio.get_running_loop().remove_reader(process.listen_fd)
 
     def _start(self, process: Process) -> None:
         """Start a program. Its exit is seen by `_bury`, so nobody waits for this very child."""
@@ -168,6 +174,14 @@ class Daemon:
             self.lab.write_health(health)
         except OSError as error:
             log.warning("`isthmus lab status` shows old numbers: %s", error)
+
+
+def turn_away(listen_fd: int) -> None:
+    """Reset a connection: nobody serves this socket now, and as it stays open callers would wait in its queue."""
+    with socket.socket(fileno=os.dup(listen_fd)) as listener, contextlib.suppress(BlockingIOError):
+        caller, _ = listener.accept()
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        caller.close()
 
 
 def processes(lab: LabDir, clusters: tuple[Cluster, ...], listen_fds: list[int]) -> list[Process]:

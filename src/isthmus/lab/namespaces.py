@@ -4,8 +4,8 @@ Root makes them as they are. An ordinary user first gets a user namespace in whi
 `/etc/subuid` lends it: the proxy of a pod runs as a user of its own, by which packets are told. Nothing else differs.
 """
 
-import getpass
 import os
+import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,12 +47,12 @@ def refusal(*, uid: int, proc_sys: Path = PROC_SYS) -> str:
             return f"This machine lets only root make namespaces: `{remedy}` (as root) allows it, or use root."
     said = _try()
     if "subuid" in said or "subgid" in said:
-        name = getpass.getuser()
+        name = _user(uid)
         return (
             f"{name} has no other users to lend to pods: `usermod --add-subuids 100000-165535 --add-subgids "
             f"100000-165535 {name}` (as root; any free range of 65536) gives it some, or use root."
         )
-    return f"This machine does not let {getpass.getuser()} make namespaces ({said}): use root." if said else ""
+    return f"This machine does not let {_user(uid)} make namespaces ({said}): use root." if said else ""
 
 
 def _try() -> str:
@@ -70,6 +70,13 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _user_namespace(pid: int) -> str:

@@ -49,7 +49,8 @@ async def _cluster(lab: LabDir, record: Record, name: str) -> dict[str, Any]:
             async with asyncio.timeout(ANSWER_SECONDS):
                 nodes, pods = (await client.list(NODES)).items, (await client.list(PODS)).items
         except Exception as error:
-            return {**shown, "error": f"its API server does not answer: {error or type(error).__name__}"}
+            said = str(error) or f"nothing came within {ANSWER_SECONDS:.0f} s"
+            return {**shown, "error": f"its API server does not answer: {said}"}
     return {
         **shown,
         "nodes": [{"name": node["metadata"]["name"], "ready": is_ready(node), "ip": _node_ip(node)} for node in nodes],
