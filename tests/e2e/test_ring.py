@@ -1,7 +1,9 @@
 """Three clusters, linked in a ring and each with each: their services, their roots and their ends do not mix."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 from tests.e2e import certificates, connect, inside
@@ -19,6 +21,7 @@ from tests.e2e.ring import (
     each,
     link_exactly,
     mirrored,
+    rollout,
     scaled,
     steady,
     trust_domain,
@@ -141,30 +144,55 @@ def federated(all_pairs: Lab) -> Iterator[Lab]:
     each(lambda name: all_pairs.kubectl(name, "label", "service", "backend", f"{names.FEDERATED}-"))
 
 
-def test_a_federated_service_of_three_clusters_loses_two_of_them_and_no_get(federated: Lab) -> None:
-    """First the members here, then a whole cluster: its machine is cut off without a word."""
+@contextmanager
+def cut_off(lab: Lab) -> Iterator[None]:
+    """East's machine is away without a word."""
+    lab.node(EAST, "ip", "link", "set", "eth0", "down")
+    try:
+        yield
+    finally:
+        lab.node(EAST, "ip", "link", "set", "eth0", "up")
+
+
+@contextmanager
+def killed(lab: Lab) -> Iterator[None]:
+    """`kill -9` of everything in east's pods, control plane and gateways too, at one moment."""
+    pods = lab.get(EAST, "pods", "-A")
+    inside.kill([number for pod in pods for number in inside.processes(lab, EAST, pod)])
+    yield
+    for name in ("backend", "frontend"):
+        rollout(lab, EAST, name)
+    rollout(lab, EAST, names.GATEWAY, namespace=EXTENSION)
+
+
+@pytest.mark.parametrize("end", [cut_off, killed])
+def test_a_federated_service_of_three_clusters_loses_two_of_them_and_no_get(
+    federated: Lab, end: Callable[[Lab], AbstractContextManager[None]]
+) -> None:
+    """First the members here, then a whole cluster."""
     lab, host = federated, "backend-federated"
     east, south = backends(lab, EAST), backends(lab, SOUTH)
-    with steady(lab, NORTH, host, connections=16) as running:
-        with scaled(lab, NORTH, 0):
-            lab.wait(lambda: ask(lab, NORTH, host)["pod"] in east | south, what="others answer")
-            with load(lab, host, connections=4, requests=100, cluster=NORTH) as sample:
-                shared = sample.finish()["pods"]
-            lab.node(EAST, "ip", "link", "set", "eth0", "down")
-            try:
-                with load(lab, host, connections=16, requests=1, seconds=2, rate=200, cluster=NORTH) as sample:
-                    alone = sample.finish()
-            finally:
-                lab.node(EAST, "ip", "link", "set", "eth0", "up")
+    with steady(lab, NORTH, host, connections=16) as running, scaled(lab, NORTH, 0):
+        lab.wait(lambda: ask(lab, NORTH, host).get("pod") in east | south, what="others answer")
+        shared = sample(lab, host, requests=200)["pods"]
+        with end(lab):
+            alone = sample(lab, host, requests=200)
         result = running.report()
-    print(f"shared by {shared}; with east cut off {alone}; in all {result}")
+    print(f"shared by {shared}; east {end.__name__}: {alone}; in all {result}")
     assert shared.keys() == east | south
     assert alone["failed"] == 0, alone["failures"]
+    assert sum(alone["pods"].get(pod, 0) for pod in south) > 100
     without_failure(result, slowest=LONGEST_SILENCE)
-    assert alone["pods"].keys() == south
+    lab.wait(lambda: ask(lab, NORTH, "backend-east").get("pod") in east, what="east answers again")
 
 
 # --- words --------------------------------------------------------------------------------------------------------
+def sample(lab: Lab, host: str, *, requests: int) -> dict[str, Any]:
+    """Who answers so many requests, beside the load."""
+    with load(lab, host, connections=8, requests=requests, cluster=NORTH) as running:
+        return running.finish()
+
+
 def listed(lab: Lab, cluster: str, target: str) -> set[str]:
     """What a Link says that its target exports."""
     status = lab.get(cluster, "link", f"linkerd-{target}", "-n", EXTENSION)["status"]
