@@ -27,6 +27,12 @@ KINDS: Final[Mapping[type, str]] = {
 }
 
 
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "tracing": "proxies make no spans of their own, and pass the trace headers of applications as they are",
+}
+"""What people look for, and why it is not here."""
+
+
 class ValuesError(Exception):
     """A value that cannot be used; the message names it and says what to do."""
 
@@ -158,5 +164,7 @@ def _inside(known: Mapping[Path, Leaf], path: Path) -> str:
 
 def _unknown(path: Path, known: list[str]) -> str:
     name = ".".join(path)
+    if why := ELSEWHERE.get(path[0]):
+        return f'There is no value "{name}": {why}.'
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
     return f'There is no value "{name}"; the nearest is "{near[0]}".'
