@@ -70,6 +70,7 @@ def test_the_annotation_makes_the_others_standbys_and_hosts_stay(routed: Lab) ->
         routed.wait(lambda: answering(routed) == remote, what="east answers")
         headers = asked(routed)
         routed.kubectl(WEST, "scale", "deploy/backend", "--replicas", "3")
+        routed.wait(lambda: answering(routed) & backends(routed, WEST), what="west answers again")
         result = running.finish()
     print(f"scaled to 0 and back: {result}")
     assert result["failed"] == 0, result["failures"]
