@@ -55,7 +55,7 @@ def test_whatever_is_written_is_a_tree_or_refused_in_words(text: str) -> None:
     ("text", "sentence"),
     [
         ("proxy.loglevel=info", 'There is no value "proxy.loglevel"; the nearest is "proxy.logLevel".'),
-        ("tracing.collector=otel:4317", 'There is no value "tracing.collector": proxies make no spans of their own'),
+        ("tracing.collector=otel:4317", 'There is no value "tracing": proxies make no spans of their own'),
         ("controlerReplicas=3", 'the nearest is "controllerReplicas"'),
         ("controllerReplicas=many", "controllerReplicas must be a whole number, not 'many'"),
         ("controllerReplicas=0", "controllerReplicas is 0: it must be 1 or more"),
