@@ -64,7 +64,7 @@ def test_a_name_resolves_to_the_address_of_its_pods_mirror_on_the_ports_of_the_s
         {"addresses": ["10.96.0.9"], "conditions": {"ready": True}, "hostname": "db-0"}
     ]
     assert [(port.name, port.port) for port in made.slices[ROOT].ports or ()] == [("pg", 5432)]
-    held = mirrors.hold("east", services=made.services, slices=made.slices, alive=False)
+    held = mirrors.hold(link(), services=made.services, slices=made.slices, gateway=gateway(alive=False))
     assert held.slices[ROOT] == made.slices[ROOT]
     assert [end.conditions.ready for end in held.slices[FIRST].endpoints or ()] == [False]
 

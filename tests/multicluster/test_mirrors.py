@@ -204,13 +204,24 @@ def test_the_probe_service_leads_to_the_gateway_even_while_it_is_down() -> None:
 
 def test_while_exports_are_unknown_mirrors_stay_and_only_show_the_gateways_liveness() -> None:
     before = plan(Export(service(), ready=True), Export(service("empty"), ready=False))
-    held = mirrors.hold("east", services=before.services, slices=before.slices, alive=False)
+    held = mirrors.hold(link(), services=before.services, slices=before.slices, gateway=gateway(alive=False))
     assert held.services == before.services
     (endpoint,) = only_slice(held).endpoints or ()
     assert (endpoint.addresses, endpoint.conditions.ready) == (("203.0.113.10",), False)
     assert only_slice(held, ("default", "empty-east")).endpoints == ()
     (probe,) = only_slice(held, (MULTICLUSTER, "probe-east")).endpoints or ()
     assert probe.conditions.ready is True
+
+
+def test_while_exports_are_unknown_mirrors_lead_to_where_the_gateway_is_now() -> None:
+    before = plan(Export(service(), ready=True), Export(service("empty"), ready=False))
+    moved = gateway("203.0.113.20", port=30443)
+    held = mirrors.hold(link(), services=before.services, slices=before.slices, gateway=moved)
+    assert held.slices == plan(Export(service(), ready=True), Export(service("empty"), False), way=moved).slices | {
+        key: item for key, item in before.slices.items() if key[1] == "probe-east"
+    }
+    nowhere = mirrors.hold(link(), services=before.services, slices=before.slices, gateway=None)
+    assert nowhere == Plan(before.services, before.slices, ())
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,14 @@ class Mirroring:
         self._tell = tell
         self._members_changed = members_changed
 
-    async def step(self, remote: Remote | None, gateway: Gateway | None, *, alive: bool) -> bool:
+    async def step(self, remote: Remote | None, gateway: Gateway | None) -> bool:
         """Bring the mirrors to what they should be; whether all could be written.
 
-        Without a `remote` that is known completely what exists stays, and only shows whether the gateway is alive.
+        Without a `remote` that is known completely what exists stays, and only shows where the gateway is.
         """
         known = remote if remote is not None and remote.synced else None
         self._publish(known.members() if known else None)
-        plan = self._plan(known, gateway, alive)
+        plan = self._plan(known, gateway)
         actions = diff(plan, self.link.target, services=self._local.services, slices=self._local.slices)
         failures = dict(await apply(self._local.client, actions))
         if self._settings.create_namespaces:
@@ -73,10 +73,10 @@ class Mirroring:
         self.federated = outcomes
         return True
 
-    def _plan(self, remote: Remote | None, gateway: Gateway | None, alive: bool) -> Plan:
+    def _plan(self, remote: Remote | None, gateway: Gateway | None) -> Plan:
         services, namespaces = self._local.services, self._local.namespaces
         if remote is None:
-            held = mirrors.hold(self.link.target, services=services, slices=self._local.slices, alive=alive)
+            held = mirrors.hold(self.link, services=services, slices=self._local.slices, gateway=gateway)
             return mirrors.with_probe(held, self.link, gateway=gateway, local=services, namespaces=namespaces)
         return mirrors.plan(
             self.link,

@@ -149,19 +149,29 @@ def _free(key: Key, link: Link, local: Mapping[Key, Service]) -> bool:
     return existing is None or is_mirror(existing, link.target)
 
 
-def hold(target: str, *, services: Mapping[Key, Service], slices: Mapping[Key, Slice], alive: bool) -> Plan:
-    """What exists already, with the gateway's liveness in it: for as long as the target's exports are not known."""
-    kept = {key: item for key, item in services.items() if is_mirror(item, target)}
-    mine = {key: item for key, item in slices.items() if is_mirror(item, target)}
-    return Plan(kept, {key: _with_liveness(item, alive) for key, item in mine.items()}, ())
+def hold(link: Link, *, services: Mapping[Key, Service], slices: Mapping[Key, Slice], gateway: Gateway | None) -> Plan:
+    """What exists already, led to where the gateway is now: for as long as the target's exports are not known."""
+    kept = {key: item for key, item in services.items() if is_mirror(item, link.target)}
+    mine = {key: item for key, item in slices.items() if is_mirror(item, link.target)}
+    by_service: dict[Key, dict[Key, Slice]] = {}
+    for key, item in mine.items():
+        name = item.metadata.labels.get(names.SERVICE_NAME_LABEL, "")
+        by_service.setdefault((key[0], name), {})[key] = item
+    held: dict[Key, Slice] = {}
+    for key, found in by_service.items():
+        mirror = kept.get(key)
+        endpoints = [each for item in found.values() for each in item.endpoints or ()]
+        led = mirror is not None and _through_gateway(mirror) and not any(each.hostname for each in endpoints)
+        known = gateway is not None and bool(gateway.addresses)
+        held |= mirror_slices(link, mirror, gateway, bool(endpoints)) if mirror and known and led else found
+    return Plan(kept, held, ())
 
 
-def _with_liveness(item: Slice, alive: bool) -> Slice:
-    endpoints = item.endpoints or ()
-    if item.metadata.labels.get(names.MIRRORED_GATEWAY_LABEL) == "true" or any(each.hostname for each in endpoints):
-        return item
-    shown = tuple(SliceEndpoint(endpoint.addresses, Readiness(alive)) for endpoint in endpoints)
-    return Slice(item.metadata, item.address_type, shown, item.ports)
+def _through_gateway(mirror: Service) -> bool:
+    """Whether its endpoints are the gateway's addresses; a probe Service has its own way."""
+    labels, annotations = mirror.metadata.labels, mirror.metadata.annotations
+    flat = names.REMOTE_DISCOVERY in labels
+    return not flat and not mirror.headless and names.REMOTE_SERVICE_FQN_ANNOTATION in annotations
 
 
 # --- mirrors ------------------------------------------------------------------------------------------------------

@@ -260,7 +260,7 @@ class Worker:
         """Whether something could not be written."""
         if self._where is not None and not self._where.known:
             return False
-        complete = await self._mirroring.step(self._remote, self._gateway(), alive=self._liveness.alive)
+        complete = await self._mirroring.step(self._remote, self._gateway())
         outcomes = self._mirroring.outcomes
         if outcomes is not None:
             self._metrics.mirrors(self.link.target, sum(outcome.mirrored for outcome in outcomes))
