@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 STARTS_PROGRAMS = (
     "cli/test_completion.py",
     "cli/test_multicluster.py",
+    "conformance",
     "envoy",
     "identity/test_certify.py",
     "lab/api/test_admission.py",
@@ -25,6 +26,7 @@ STARTS_PROGRAMS = (
     "multicluster/test_modes.py",
     "multicluster/test_renewal.py",
     "proxy/test_agent.py",
+    "viz/test_page.py",
     "viz/test_scrape.py",
 )
 """Folders and files whose tests run real kubectl, Envoy, openssl or API servers: `process`, not unit tests."""

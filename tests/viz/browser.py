@@ -50,7 +50,7 @@ class Page:
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": params})
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             said = await answer
         assert "error" not in said, said
         return dict(said["result"])
@@ -64,7 +64,7 @@ class Page:
         assert "exceptionDetails" not in said, said["exceptionDetails"]
         return said["result"].get("value")
 
-    async def until(self, script: str, *, seconds: float = 10.0) -> float:
+    async def until(self, script: str, *, seconds: float = 30.0) -> float:
         """Waits until an expression is true, asked at every frame; the seconds that took."""
         began = time.monotonic()
         asked = (

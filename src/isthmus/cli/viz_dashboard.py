@@ -1,6 +1,7 @@
 """`linkerd viz dashboard`: one live picture of all linked clusters, in the browser."""
 
 import shutil
+import signal
 import subprocess
 import sys
 import webbrowser
@@ -46,6 +47,7 @@ def dashboard(*, cluster: Cluster, port: int, show: str) -> None:
     forwarding = subprocess.Popen(
         [*words, f"{port or ''}:{WEB_PORT}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # kubectl must not stay behind
     try:
         url = f"http://localhost:{_local_port(forwarding)}"
         click.echo(f"The dashboard of all linked clusters is at {url}")

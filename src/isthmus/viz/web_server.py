@@ -20,7 +20,7 @@ from aiohttp import web
 from isthmus.viz.api import QUERY
 from isthmus.viz.web_picture import DETAIL_PATH, DetailQuestion
 from isthmus.viz.web_sources import SourceError
-from isthmus.viz.web_story import Story
+from isthmus.viz.web_story import Lag, Story
 from isthmus.viz.web_world import World, changes
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,11 @@ class Board:
     def __init__(self) -> None:
         self.world = World()
         self.story = Story()
+        self._lag = Lag()
         self._changed = asyncio.Event()
 
     def put(self, world: World, now: float) -> None:
+        self._lag.mark(world, now)
         self.world = world
         self.story.follow(world, now)
         self._changed.set()

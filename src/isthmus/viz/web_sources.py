@@ -131,7 +131,8 @@ class LinkedFetcher:
         except errors.NotFound as error:
             raise SourceError("absent", "It has no viz extension; what is shown is what this side sees.") from error
         except errors.KubeError as error:
-            raise SourceError("unreachable", f"{error}.".replace("..", ".")) from error
+            said = str(error).replace(f"{REMOTE}{path}", "its numbers").rstrip(".")
+            raise SourceError("unreachable", f"{said[:1].upper()}{said[1:]}.") from error
 
     async def close(self) -> None:
         await self._client.close()

@@ -48,9 +48,9 @@ class Story:
                 if before is None or before == now or condition["type"] == "Ready":
                     continue
                 ends = (link["region"], link["target"])
-                said = condition["message"] or condition["reason"]
+                said = condition["message"].split(". ")[0].rstrip(".") or condition["reason"]
                 kind = {"True": "up", "False": "down"}.get(condition["status"], "note")
-                yield kind, f"Link {ends[0]} → {ends[1]}, {condition['type']}: {said}", ends
+                yield kind, f"Link {ends[0]} → {ends[1]}, {condition['type']}: {said}.", ends
 
     def _failovers(self, world: World) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         found: dict[tuple[str, str], set[str]] = {}
@@ -70,3 +70,16 @@ class Story:
 
 def _listed(regions: frozenset[str]) -> str:
     return " and ".join(sorted(regions))
+
+
+@dataclass(slots=True)
+class Lag:
+    """Since when the mirrors of a link are behind what they mirror."""
+
+    _since: dict[str, float] = field(default_factory=dict)
+
+    def mark(self, world: World, now: float) -> None:
+        """Write it into the links that are."""
+        self._since = {key: self._since.get(key, round(now, 1)) for key, link in world.links.items() if link["behind"]}
+        for key, since in self._since.items():
+            world.links[key]["behind_since"] = since

@@ -128,7 +128,7 @@ function makeNamespace(region, ns) {
     parts.columns.push(el("div", { class: "column" }));
     parts.cards.push(new Map());
   }
-  parts.box = el("section", { class: "namespace", "aria-label": ns ? `Namespace ${ns}` : "Outside" },
+  parts.box = el("div", { class: "namespace", role: "group", "aria-label": `${ns ? `Namespace ${ns}` : "Outside"}, cluster ${region.title.textContent}` },
     el("h3", { text: ns || "outside" }), el("div", { class: "columns" }, parts.columns), parts.quiet, parts.chips);
   region.namespaces.set(ns, parts);
   return parts.box;
@@ -152,7 +152,7 @@ function fillNamespace(parts, own, services) {
 }
 
 function makeChip(key) {
-  return key === "+" ? el("span", { class: "more" }) : el("a", { class: "chip", href: `#service/${encodeURIComponent(key)}` });
+  return key === "+" ? el("span", { class: "more" }) : el("a", { class: "chip", href: `#service/${encodeURIComponent(key)}` }, el("span"), el("span", { class: "hidden" }));
 }
 
 function nameChip(chip, key, split) {
@@ -160,9 +160,9 @@ function nameChip(chip, key, split) {
   const [sign, says] = each.cluster ? ["⇠", `mirror of a service in ${each.cluster}`]
     : each.members ? ["⇄", "federated service"]
     : each.exported ? ["⇢", "exported service"] : ["⇉", "split service"];
-  setText(chip, `${sign} ${each.name}${split ? " · split" : ""}`);
+  setText(chip.firstChild, `${sign} ${each.name}${split ? " · split" : ""}`);
+  setText(chip.lastChild, `, ${says}`);
   setAttribute(chip, "title", `${says}${split ? ", split" : ""}`);
-  setAttribute(chip, "aria-label", `Service ${each.name}, ${says}${split ? ", split" : ""}`);
 }
 
 function makeCard(key) {
@@ -173,8 +173,9 @@ function makeCard(key) {
     name: el("span", { class: "name", text: node.name }),
     pods: el("span", { class: "pods" }),
     line: el("span", { class: "line" }),
+    rest: el("span", { class: "hidden" }),
   };
-  parts.box = el("a", { class: "card", href: `#node/${encodeURIComponent(key)}`, "data-key": key }, el("span", { class: "head" }, parts.name, parts.pods), parts.line);
+  parts.box = el("a", { class: "card", href: `#node/${encodeURIComponent(key)}`, "data-key": key }, el("span", { class: "head" }, parts.name, " ", parts.pods), " ", parts.line, parts.rest);
   setAttribute(parts.box, "data-dim", dimmed(key) || null);
   cards.set(key, parts);
   return parts.box;
@@ -187,12 +188,12 @@ function numbers() {
     const state = node.gateway ? gatewayHealth(node) : node.seen ? "seen" : words.health(node.n);
     setAttribute(card.box, "data-health", state);
     setAttribute(card.box, "data-gateway", node.gateway || null);
-    const sign = words.HEALTH[state]?.sign ?? "";
     setText(card.name, node.name);
     setText(card.pods, podsOf(node));
     setAttribute(card.pods, "data-short", node.pods > 0 && node.ready < node.pods || null);
-    setText(card.line, lineOf(key, node, sign));
-    setAttribute(card.box, "aria-label", `${words.kind(node.kind)} ${node.name}, namespace ${node.ns || "none"}, cluster ${node.region}: ${spoken(key, node, state)}`);
+    setText(card.line, lineOf(key, node));
+    const how = node.gateway ? "" : `, ${words.HEALTH[state]?.words ?? "seen from another cluster only"}`;
+    setText(card.rest, `${how}, ${words.kind(node.kind)} in namespace ${node.ns || "none"} of cluster ${node.region}`);
   }
 }
 
@@ -204,9 +205,9 @@ function podsOf(node) {
   return `${ready} ${node.pods === 1 ? "pod" : "pods"}${node.meshed < node.pods ? ", unmeshed" : ""}`;
 }
 
-function lineOf(key, node, sign) {
+function lineOf(key, node) {
   if (node.gateway) return tunnelsOf(node);
-  if (node.n.rps !== undefined) return `${sign ? `${sign} ` : ""}${words.share(node.n)} · ${words.rps(node.n)} · p99 ${words.ms(node.n.p99)}`;
+  if (node.n.rps !== undefined) return words.brieflyAll(node.n);
   if (node.n.conns) return `${node.n.conns} connections`;
   return callsOut(key) ? `calls ${callsOut(key)}` : "no requests";
 }
@@ -220,12 +221,6 @@ function callsOut(key) {
 export function tunnelsOf(node) {
   const open = [...store.tunnels.values()].filter((each) => each.region === node.region && each.gateway === node.name).reduce((sum, each) => sum + each.open, 0);
   return `gateway · ${open} ${open === 1 ? "tunnel" : "tunnels"}`;
-}
-
-function spoken(key, node, state) {
-  if (node.gateway) return tunnelsOf(node);
-  const how = words.HEALTH[state]?.words ?? "seen from another cluster only";
-  return `${podsOf(node)}, ${how}, ${words.spoken(node.n)}`;
 }
 
 function states() {

@@ -1,7 +1,7 @@
 // From one cluster to another: the Link's health, what crosses, what is mirrored.
 
 import { el } from "./dom.js";
-import { facts, nodeLink, note, numbers, secured, section, staleNote, table } from "./parts.js";
+import { callList, facts, note, numbers, section, staleNote, table } from "./parts.js";
 import { now, store } from "./store.js";
 import * as words from "./words.js";
 import { crossings } from "./wires.js";
@@ -22,9 +22,7 @@ export function link(key) {
     parts: [
       staleNote(from),
       flow?.n.rps !== undefined && section("What crosses", numbers(flow.n)),
-      edges.length > 0 && section("Calls", table(["Caller", "Service", "Answered by", "Requests", "Success", "p99", "Secured"], edges.map((edge) => [
-        nodeLink(edge.from), edge.service || words.DASH, nodeLink(edge.to), words.rps(edge.n), words.share(edge.n), words.ms(edge.n.p99), secured(edge),
-      ]))),
+      edges.length > 0 && section("Calls", callList(edges, "both")),
       ...(found ? health(found) : [note(flow ? "Its Link is in a cluster that this page does not read." : "There is no such link now.")]),
     ],
   };

@@ -3,7 +3,7 @@
 import { chart } from "./charts.js";
 import { el } from "./dom.js";
 import { tunnelsOf } from "./map.js";
-import { facts, nodeLink, note, numbers, secured, section, shortIdentity, staleNote, table } from "./parts.js";
+import { callList, facts, note, numbers, section, staleNote, table } from "./parts.js";
 import { now, store } from "./store.js";
 import * as words from "./words.js";
 
@@ -29,8 +29,8 @@ export function node(key, cache, again) {
       cache.refused && note(cache.refused, "bad"),
       found.gateway ? gateway(found) : asked ? section("What it is asked", numbers(found.n)) : out.length > 0 && section("What it calls, all in all", numbers(out.reduce((total, edge) => words.sum(total, edge.n), {}))),
       !found.gateway && charts(key, detail, asked || !out.length ? "What it is asked, last ten minutes" : "What it calls, last ten minutes"),
-      into.length > 0 && section("Who calls it", calls(into, "from")),
-      out.length > 0 && section("Whom it calls", calls(out, "to")),
+      into.length > 0 && section("Who calls it", callList(into, "from")),
+      out.length > 0 && section("Whom it calls", callList(out, "to")),
       detail?.ports?.length > 0 && section("By port", table(["Port", "Requests", "Success", "p99"], detail.ports.map((port) => [port.port, words.rps(port.numbers), words.share(port.numbers), words.ms(port.numbers.latency_ms_p99)]))),
       detail && proxies(detail),
       !detail && !found.seen && !cache.refused && note("Asking its cluster…"),
@@ -84,18 +84,6 @@ function charts(key, detail, title) {
 const remembered = new Map();
 
 const short = (n) => ({ rps: n.rps ?? undefined, success: n.success ?? undefined, p50: n.latency_ms_p50 ?? undefined, p95: n.latency_ms_p95 ?? undefined, p99: n.latency_ms_p99 ?? undefined });
-
-function calls(edges, end) {
-  edges.sort((a, b) => (a[end] + a.service).localeCompare(b[end] + b.service));
-  return el("ul", { class: "calls-list" }, edges.map((edge) => {
-    const other = store.nodes.get(edge[end]);
-    const where = other && other.region !== store.nodes.get(edge[end === "to" ? "from" : "to"])?.region ? ` in ${other.region}${edge.via === "gateway" ? ", through its gateway" : ", directly"}` : "";
-    return el("li", { "data-mood": words.health(edge.n) },
-      el("p", {}, nodeLink(edge[end]), el("span", { text: where }), edge.service && el("span", { class: "as", text: ` as ${words.service(edge.service, other?.ns ?? "")}` })),
-      el("p", { class: "small" }, edge.n.rps === undefined ? `${edge.n.conns ?? 0} connections, ${words.bytes(edge.n.read)}` : `${words.share(edge.n)} · ${words.rps(edge.n)} · p50 ${words.ms(edge.n.p50)} · p95 ${words.ms(edge.n.p95)} · p99 ${words.ms(edge.n.p99)}`),
-      el("p", { class: "small" }, secured(edge), !edge.plain && ` · ${shortIdentity(edge.client)} → ${shortIdentity(edge.server)}`));
-  }));
-}
 
 function proxies(detail) {
   const rows = detail.proxies.map((each) => {

@@ -1,7 +1,7 @@
 // A service: what it stands for, who answers for it now.
 
 import { el } from "./dom.js";
-import { facts, linkLink, nodeLink, note, secured, section, staleNote, table } from "./parts.js";
+import { callList, facts, linkLink, note, section, staleNote } from "./parts.js";
 import { store } from "./store.js";
 import * as words from "./words.js";
 
@@ -29,9 +29,7 @@ export function service(key) {
         found.members && ["Federates", found.members.join(", ")],
       ]),
       ...splits.map((split) => section(`Split ${split.name}`, shares(split, found.region))),
-      section("Who answers now", edges.length ? table(["Caller", "Answered by", "Cluster", "Requests", "Success", "p99", "Secured"], edges.map((edge) => [
-        nodeLink(edge.from), nodeLink(edge.to), store.nodes.get(edge.to)?.region, words.rps(edge.n), words.share(edge.n), words.ms(edge.n.p99), secured(edge),
-      ])) : note("Nobody calls it now, as far as proxies of this cluster know.")),
+      section("Who answers now", edges.length ? callList(edges, "both") : note("Nobody calls it now, as far as proxies of this cluster know.")),
     ],
   };
 }

@@ -47,3 +47,18 @@ export function staleNote(region) {
   const age = known.at ? ` Numbers are from ${words.at(known.at)}.` : "";
   return note(`${known.reason}${age}`, "bad");
 }
+
+// Calls one below the other; `end` is the end to name, or "both".
+export function callList(edges, end) {
+  const sorted = [...edges].sort((a, b) => (a.from + a.to + a.service < b.from + b.to + b.service ? -1 : 1));
+  return el("ul", { class: "calls-list" }, sorted.map((edge) => {
+    const [from, to] = [store.nodes.get(edge.from), store.nodes.get(edge.to)];
+    const other = end === "from" ? from : to;
+    const across = from && to && from.region !== to.region;
+    const where = across ? ` in ${other.region}${edge.via === "gateway" ? ", through the gateway" : ", directly"}` : "";
+    return el("li", { "data-mood": words.health(edge.n) },
+      el("p", {}, end === "both" ? [nodeLink(edge.from), " → ", nodeLink(edge.to)] : [nodeLink(edge[end]), where], edge.service && el("span", { class: "as", text: ` as ${words.service(edge.service, other?.ns ?? "")}` })),
+      el("p", { class: "small" }, edge.n.rps === undefined ? `${edge.n.conns ?? 0} connections, ${words.bytes(edge.n.read)}` : `${words.share(edge.n)} · ${words.rps(edge.n)} · p50 ${words.ms(edge.n.p50)} · p95 ${words.ms(edge.n.p95)} · p99 ${words.ms(edge.n.p99)}`),
+      el("p", { class: "small" }, secured(edge), !edge.plain && ` · ${shortIdentity(edge.client)} → ${shortIdentity(edge.server)}`));
+  }));
+}

@@ -6,7 +6,7 @@ import { crossing, enter, lanes, leave, local, middle } from "./routes.js";
 import { store } from "./store.js";
 import * as words from "./words.js";
 
-const LABEL = 176;
+const LABEL = 190;
 const LANE = 58;
 const FIRST = 46;
 const WIDE = 760;
@@ -14,7 +14,7 @@ const WIDE = 760;
 export function wires(map) {
   const surface = svg("svg", { class: "wires", "aria-hidden": "true" });
   surface.append(svg("defs", {}, ["good", "weak", "bad", "busy", "quiet", "plain"].map((name) =>
-    svg("marker", { id: `tip-${name}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 6, markerHeight: 6, orient: "auto-start-reverse", class: `tip ${name}` },
+    svg("marker", { id: `tip-${name}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse", class: `tip ${name}` },
       svg("path", { d: "M0 .5 8 4 0 7.5z" })))));
   const lines = new Map();
   const labels = new Map();
@@ -149,8 +149,8 @@ export function wires(map) {
   };
 
   function makeLabel(key) {
-    const parts = { title: el("span", { class: "way" }), line: el("span", { class: "line" }) };
-    parts.box = el("a", { class: "crossing", href: `#link/${encodeURIComponent(key)}` }, parts.title, parts.line);
+    const parts = { title: el("span", { class: "way" }), line: el("span", { class: "line" }), rest: el("span", { class: "hidden" }) };
+    parts.box = el("a", { class: "crossing", href: `#link/${encodeURIComponent(key)}` }, parts.title, " ", parts.line, parts.rest);
     labels.set(key, parts);
     strait.append(parts.box);
     return parts;
@@ -158,13 +158,11 @@ export function wires(map) {
 
   function nameLabel(label, each) {
     const state = each.broken ? "bad" : words.health(each.n);
-    const sign = each.broken ? "✖ " : words.HEALTH[state].sign ? `${words.HEALTH[state].sign} ` : "";
     setText(label.title, `${each.regions[0]} → ${each.regions[1]}`);
-    const flow = each.n.rps !== undefined ? `${words.share(each.n)} · ${words.rps(each.n)} · p99 ${words.ms(each.n.p99)}` : "no requests";
-    setText(label.line, each.broken ? `✖ ${each.broken}` : `${sign}${flow}`);
+    setText(label.line, each.broken ? `✖ ${each.broken}` : each.n.rps !== undefined ? words.brieflyAll(each.n) : "no requests");
     setAttribute(label.box, "data-health", state);
     setAttribute(label.box, "data-stale", each.stale || null);
-    setAttribute(label.box, "aria-label", `From cluster ${each.regions[0]} to ${each.regions[1]}: ${each.broken || words.spoken(each.n)}${each.stale ? ", last known" : ""}`);
+    setText(label.rest, `${each.n.rps === undefined || each.broken ? "" : `, ${words.HEALTH[words.health(each.n)].words}`}${each.stale ? ", last known" : ""}`);
   }
 
   map.addEventListener("pointerover", (event) => choose(event.target.closest?.(".card")?.dataset.key ?? ""));

@@ -10,7 +10,7 @@ export const share = (n) => {
 };
 export const ms = (value) => {
   if (value === undefined || value === null) return DASH;
-  return value >= 1000 ? `${(value / 1000).toFixed(1)} s` : value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+  return value >= 1000 ? `${(value / 1000).toFixed(1)}\u00a0s` : value < 10 ? `${value.toFixed(1)}\u00a0ms` : `${Math.round(value)}\u00a0ms`;
 };
 export const bytes = (value) => {
   if (value === undefined) return DASH;
@@ -82,10 +82,7 @@ export function plainReason(reason) {
 // `default/backend:8080` as `backend:8080`, where its namespace says nothing new.
 export const service = (name, namespace) => (name.startsWith(`${namespace}/`) ? name.slice(namespace.length + 1) : name);
 
-export function spoken(n) {
-  if (n.rps === undefined) return n.conns === undefined ? "no requests" : `${n.conns} open connections`;
-  return `${brief(n.rps)} requests per second, ${share(n)} succeed, 99th percentile ${ms(n.p99)}`;
-}
+export const brieflyAll = (n) => `${HEALTH[health(n)].sign} ${share(n)} · ${rps(n)} · p99\u00a0${ms(n.p99)}`.trim();
 
 // Numbers of two rows as one: what flows is added up, of latencies the worst is told.
 export function sum(a, b) {

@@ -1,0 +1,158 @@
+"""The page of one cluster shows the other through the Link, with its permission, on two linked clusters."""
+
+import http.client
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from tests.e2e.observing import traffic
+from tests.lab_fixture import EAST, WEST, Lab
+
+from isthmus.install import viz_web
+
+pytestmark = pytest.mark.lab
+
+FRONTEND, BACKEND = f"{WEST}/default/deployment/frontend", f"{EAST}/default/deployment/backend"
+MOST_SECONDS = 3.0
+"""That a cluster may be gone without the page saying so."""
+
+
+class Watcher:
+    """A browser as the server sees it: applies changes to tables."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._connection = http.client.HTTPConnection(address, timeout=10)
+        self._connection.request("GET", "/api/events")
+        self._stream = self._connection.getresponse()
+        self.tables: dict[str, dict[str, Any]] = {}
+        self.events: list[str] = []
+
+    def until(self, true: Callable[["Watcher"], Any], *, what: str, timeout: float = 30.0) -> float:
+        """Reads until it is; the seconds that took."""
+        began = time.monotonic()
+        while not self._holds(true):
+            assert time.monotonic() - began < timeout, f"not within {timeout} s: {what}\n{self.tables.get('regions')}"
+            line = self._stream.readline()
+            if line.startswith(b"data: "):
+                self._apply(json.loads(line[6:]))
+        return time.monotonic() - began
+
+    def _holds(self, true: Callable[["Watcher"], Any]) -> bool:
+        try:
+            return bool(true(self))
+        except KeyError:
+            return False
+
+    def _apply(self, message: dict[str, Any]) -> None:
+        for name, change in message["tables"].items():
+            table = self.tables.setdefault(name, {})
+            table.update(change["set"])
+            for key in change["drop"]:
+                table.pop(key, None)
+        self.events += [each["text"] for each in message["events"]]
+
+    def state(self, region: str) -> str:
+        return str(self.tables["regions"][region]["state"])
+
+    def across(self) -> list[dict[str, Any]]:
+        return [each for each in self.tables["edges"].values() if (each["from"], each["to"]) == (FRONTEND, BACKEND)]
+
+    def ask(self, cluster: str, name: str) -> Any:
+        connection = http.client.HTTPConnection(self._address, timeout=10)
+        question = quote(json.dumps({"namespace": "default", "kind": "deployment", "name": name, "points": True}))
+        connection.request("GET", f"/api/workload?cluster={cluster}&query={question}")
+        return json.loads(connection.getresponse().read())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def dashboard(lab: Lab) -> Iterator[Watcher]:
+    words = ["linkerd", "viz", "dashboard", "--context", WEST, "--port", "0", "--show", "url"]
+    running = subprocess.Popen(words, env=lab.environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout
+        url = running.stdout.readline().split()[-1]
+        watcher = Watcher(urlsplit(url).netloc)
+        try:
+            yield watcher
+        finally:
+            watcher.close()
+    finally:
+        running.terminate()
+        running.wait(10)
+
+
+@pytest.fixture(scope="module")
+def page(mesh):
+    """The extension in both clusters; only west is told what it is called."""
+
+    def install(cluster):
+        named = ("--set", f"clusterName={WEST}") if cluster == WEST else ()
+        mesh.apply(cluster, mesh.linkerd(cluster, "viz", "install", "--set", "prometheus.enabled=false", *named))
+        mesh.kubectl(cluster, "-n", "linkerd-viz", "rollout", "status", "deploy", "--timeout", "60s")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(install, (EAST, WEST)))
+    with traffic(mesh), dashboard(mesh) as watcher:
+        yield mesh, watcher
+    for cluster in (EAST, WEST):
+        objects = mesh.linkerd(cluster, "viz", "uninstall")
+        mesh.kubectl(cluster, "delete", "--wait=false", "-f", "-", stdin=objects)
+
+
+def test_a_call_between_clusters_is_seen_from_end_to_end(page):
+    _, watcher = page
+    watcher.until(lambda all: all.state(WEST) == all.state(EAST) == "live", what="both clusters are live")
+    watcher.until(lambda all: all.across() and "p99" in all.across()[0]["n"], what="the call and its latency")
+    (edge,) = watcher.across()
+    assert edge["service"] == "default/backend-cluster-east:8080"
+    assert edge["via"] == "gateway"
+    assert edge["n"]["success"] == 1.0
+    assert edge["plain"] == ""
+    assert edge["client"].startswith("frontend.default.serviceaccount.")
+    assert edge["server"].startswith("backend.default.serviceaccount.")
+    link = watcher.tables["links"][f"{WEST}>{EAST}"]
+    assert (link["compared"], link["behind"]) == (1, [])
+    assert link["credentials_expire"] > "2026"
+    assert "credentials" not in link
+    detail = watcher.ask(EAST, "backend")
+    assert all(each["certificate_expires"] > time.time() for each in detail["proxies"])
+    assert detail["identity"].startswith("backend.default.serviceaccount.")
+    assert any(each["numbers"]["rps"] for each in detail["points"])
+
+
+def test_a_cluster_that_stops_answering_is_shown_within_three_seconds(page):
+    lab, watcher = page
+    watcher.until(lambda all: all.state(EAST) == "live", what="east is live")
+    lab.isthmus("lab", "break", "apiserver", EAST, "--hang")
+    try:
+        seconds = watcher.until(lambda all: all.state(EAST) == "unreachable", what="east is unreachable")
+        print(f"shown after {seconds:.1f} s")
+        assert seconds <= MOST_SECONDS
+        assert watcher.across()[0]["n"]["rps"] > 0, "what west sees of it goes on"
+        assert watcher.tables["nodes"][BACKEND]["n"], "the last numbers stay"
+    finally:
+        lab.isthmus("lab", "break", "apiserver", EAST, "--heal")
+    watcher.until(lambda all: all.state(EAST) == "live", what="east is live again")
+    assert f"{EAST} answers again." in watcher.events
+
+
+def test_a_cluster_that_does_not_share_its_numbers_is_shown_as_this_side_sees_it(page):
+    lab, watcher = page
+    shared = ("rolebinding", viz_web.SHARED, "-n", "linkerd-viz")
+    binding = lab.kubectl(EAST, "get", *shared, "-o", "yaml")
+    lab.kubectl(EAST, "delete", *shared)
+    watcher.until(lambda all: all.state(EAST) == "forbidden", what="east does not share any more")
+    assert "does not let linked clusters read" in watcher.tables["regions"][EAST]["reason"]
+    assert watcher.across()
+    lab.apply(EAST, binding)
+    watcher.until(lambda all: all.state(EAST) == "live", what="east shares again")

@@ -1,0 +1,123 @@
+"""What one cluster shows of itself."""
+
+import msgspec
+import pytest
+from tests.viz.views import END, SHOWN, cluster, identity, line
+
+from isthmus.kube.meta import Meta
+from isthmus.resources.core import Pod, PodSpec, PodStatus, Service
+from isthmus.viz.web_cluster import Objects, paint
+from isthmus.viz.web_detail import detail, settings
+from isthmus.viz.web_links import LinkObject
+from isthmus.viz.web_picture import DetailQuestion
+
+DOMAIN = "west.example"
+
+
+def pods(view, **annotations):
+    metadata = Meta(annotations={name.replace("_", "-"): text for name, text in annotations.items()})
+    return [(Pod(metadata=metadata, spec=PodSpec(), status=PodStatus()), target) for target in view.pods]
+
+
+def painted(**objects):
+    view = cluster()
+    return paint(view, Objects(pods=pods(view), trust_domain=DOMAIN, **objects), version="1", at=END)
+
+
+def test_every_call_has_its_service_its_ends_its_identities_and_its_numbers():
+    shown = painted()
+    across = next(each for each in shown.calls if each.target.cluster == "east" and "backend-east" in each.service)
+    assert (across.source.name, across.target.name, across.service) == (
+        "frontend",
+        "backend",
+        "default/backend-east:8080",
+    )
+    assert across.client_id == identity("frontend", "default")
+    assert across.server_id == identity("backend", "default", "east.example")
+    assert across.numbers.rps is not None
+    assert across.numbers.latency_ms_p99 is not None
+    standby = [each for each in shown.calls if each.service == "default/backend:8080" and each.target.cluster]
+    assert [each.answered for each in standby] == ["default/backend-east"]
+
+
+def test_clients_of_other_clusters_are_told_by_what_they_proved():
+    (client,) = [each for each in painted().calls if each.source.cluster]
+    assert (client.source.cluster, client.source.namespace, client.source.name) == ("east", "market", "shop")
+
+
+def test_a_workload_nobody_asks_has_no_numbers_rather_than_zeros():
+    found = {each.name: each for each in painted().workloads}
+    assert found["quiet"].numbers.empty
+    assert found["backend"].numbers.success == pytest.approx(102 / 132)
+    assert (found["legacy"].pods, found["legacy"].meshed) == (1, 0)
+
+
+def test_tunnels_of_a_gateway_are_counted_by_cluster():
+    open_tunnels = line("gateway_tunnels", 3, src_cluster="east", client_id="a") + line(
+        "gateway_tunnels", 2, src_cluster="east", client_id="b"
+    )
+    view = cluster(SHOWN | {("gateway-1", "gateway"): open_tunnels})
+    (tunnel,) = paint(view, Objects(), version="1", at=END).tunnels
+    assert (tunnel.gateway, tunnel.cluster, tunnel.open) == ("gateway", "east", 5)
+
+
+def test_a_service_says_whether_it_is_exported_and_a_mirror_what_it_mirrors():
+    exported = Service(metadata=Meta(name="a", namespace="x", labels={"mirror.linkerd.io/exported": "true"}))
+    mirror = Service(
+        metadata=Meta(
+            name="b-east",
+            namespace="x",
+            labels={"mirror.linkerd.io/mirrored-service": "true", "mirror.linkerd.io/cluster-name": "east"},
+            annotations={
+                "mirror.linkerd.io/remote-svc-fq-name": "b.x.svc.cluster.local",
+                "mirror.linkerd.io/remote-resource-version": "9",
+            },
+        )
+    )
+    a, b = painted(services=[mirror, exported]).services
+    assert (a.exported, b.exported) == ("gateway", "")
+    assert (b.cluster, b.mirrors, b.follows) == ("east", "x/b", "9")
+
+
+def link(written):
+    return msgspec.convert(written, LinkObject)
+
+
+def test_a_link_without_status_and_one_with_nonsense_in_it_are_shown_all_the_same():
+    odd = link({"metadata": {"name": "odd"}, "status": {"latency": "soon", "trustBundle": "none"}})
+    new = link({"metadata": {"name": "new"}, "spec": {"targetClusterName": "east", "gatewayAddress": "192.0.2.1"}})
+    east, other = painted(links=[odd, new]).links
+    assert (east.cluster, east.gateway, east.conditions) == ("east", "192.0.2.1:4143", ())
+    assert (other.cluster, other.latency_ms, other.roots_expire) == ("odd", None, "")
+
+
+def asked(view, name, *, points=False, **annotations):
+    question = DetailQuestion(namespace="default", kind="deployment", name=name, points=points)
+    return detail(view, question, pods=pods(view, **annotations), problems={}, domain=DOMAIN)
+
+
+def test_the_last_minutes_of_a_workload_add_up_to_what_it_was_asked():
+    points = asked(cluster(), "backend", points=True).points
+    assert sum((each.numbers.rps or 0) * 10 for each in points) == pytest.approx(132, rel=0.02)
+    asking = asked(cluster(), "frontend", points=True).points
+    assert sum((each.numbers.rps or 0) * 10 for each in asking) == pytest.approx(156, rel=0.02)
+
+
+def test_a_proxys_certificate_and_configuration_are_told_in_words():
+    view = cluster(SHOWN | {("a-1", "a"): line("identity_cert_expiration_timestamp_seconds", 5000.0)})
+    found = asked(view, "a", **{"config.linkerd.io/opaque-ports": "25,3306", "unrelated": "x"})
+    assert found.identity == identity("a", "default")
+    assert found.proxies[0].certificate_expires == 5000.0
+    assert found.proxies[0].settings == ("Ports 25, 3306 carry bytes that are not read as requests.",)
+    odd = Pod(metadata=Meta(annotations={"config.linkerd.io/proxy-log-level": "debug"}))
+    assert list(settings(odd)) == ["proxy-log-level: debug"]
+
+
+def test_a_workload_that_is_gone_is_refused_in_words():
+    with pytest.raises(ValueError, match="no deployment nobody in namespace default any more"):
+        asked(cluster(), "nobody")
+
+
+def test_a_certificate_that_is_not_known_is_not_zero():
+    view = cluster({("a-1", "a"): ""})
+    assert asked(view, "a").proxies[0].certificate_expires is None
