@@ -13,7 +13,10 @@ from isthmus.resources.core import Service
     ("spec", "addresses"),
     [
         ({"gatewayAddress": "1.1.1.1"}, [Address("1.1.1.1", 4143)]),
-        ({"gatewayAddress": "b.example, 1.1.1.2:1, 1.1.1.1,1.1.1.1"}, [Address("1.1.1.1", 4143), Address("1.1.1.2", 1)]),
+        (
+            {"gatewayAddress": "b.example, 1.1.1.2:1, 1.1.1.1,1.1.1.1"},
+            [Address("1.1.1.1", 4143), Address("1.1.1.2", 1)],
+        ),
         ({"gatewayAddress": "1.1.1.1:30443"}, [Address("1.1.1.1", 30443)]),
         ({"gatewayAddress": "fd00::1"}, [Address("fd00::1", 4143)]),
         ({"gatewayAddress": "[fd00::1]:30443"}, [Address("fd00::1", 30443)]),
