@@ -13,6 +13,7 @@ from tests.lab_fixture import WEST, Lab
 
 PROGRAM = Path(__file__).with_name("load.py")
 LONGEST = 60.0
+ENOUGH = "/tmp/enough"
 
 
 @dataclass
@@ -70,3 +71,19 @@ def load(
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@contextmanager
+def lasting(lab: Lab, host: str, *, connections: int, rate: float, cluster: str = WEST) -> Iterator[Running]:
+    """Load that lasts until it is `enough`."""
+    with load(lab, host, connections=connections, requests=0, rate=rate, cluster=cluster, until=ENOUGH) as running:
+        yield running
+
+
+def enough(lab: Lab, running: Running, *, cluster: str = WEST) -> dict[str, Any]:
+    """The report of a load that lasted until now."""
+    lab.exec(cluster, "deploy/frontend", "touch", ENOUGH, container="frontend")
+    try:
+        return running.finish()
+    finally:
+        lab.exec(cluster, "deploy/frontend", "rm", ENOUGH, container="frontend")

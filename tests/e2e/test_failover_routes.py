@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.loading import load
+from tests.e2e.loading import enough, lasting, load
 from tests.lab_fixture import EAST, WEST, Lab
 
 import isthmus.cli
@@ -45,7 +45,7 @@ def routed(mesh: Lab) -> Iterator[Lab]:
 
 def test_a_route_shares_the_traffic_until_it_goes_and_says_that_it_does(routed: Lab) -> None:
     local, remote = backends(routed, WEST), backends(routed, EAST)
-    with load(routed, LOCAL, connections=CONNECTIONS, requests=1, seconds=4, rate=RATE) as running:
+    with lasting(routed, LOCAL, connections=CONNECTIONS, rate=RATE) as running:
         running.answered(200)
         routed.apply(WEST, route((LOCAL, 1), (REMOTE, 1)))
         routed.wait(lambda: answering(routed) == local | remote, what="both answer")
@@ -55,7 +55,7 @@ def test_a_route_shares_the_traffic_until_it_goes_and_says_that_it_does(routed: 
         assert condition(routed, "ResolvedRefs")[0] == "True"
         routed.kubectl(WEST, "delete", "httproute", "backend")
         routed.wait(lambda: answering(routed) == local, what="the Service answers itself")
-        result = running.finish()
+        result = enough(routed, running)
     print(f"shared, moved, deleted: {result}")
     assert result["failed"] == 0, result["failures"]
 
@@ -64,14 +64,14 @@ def test_the_annotation_makes_the_others_standbys_and_hosts_stay(routed: Lab) ->
     local, remote = backends(routed, WEST), backends(routed, EAST)
     routed.apply(WEST, route((LOCAL, 1), (REMOTE, 1), **{names.PRIMARY_ANNOTATION: LOCAL}))
     routed.wait(lambda: answering(routed) == local, what="the primary alone")
-    with load(routed, LOCAL, connections=CONNECTIONS, requests=1, seconds=4, rate=RATE) as running:
+    with lasting(routed, LOCAL, connections=CONNECTIONS, rate=RATE) as running:
         running.answered(500)
         routed.kubectl(WEST, "scale", "deploy/backend", "--replicas", "0")
         routed.wait(lambda: answering(routed) == remote, what="east answers")
         headers = asked(routed)
         routed.kubectl(WEST, "scale", "deploy/backend", "--replicas", "3")
         routed.wait(lambda: answering(routed) & backends(routed, WEST), what="west answers again")
-        result = running.finish()
+        result = enough(routed, running)
     print(f"scaled to 0 and back: {result}")
     assert result["failed"] == 0, result["failures"]
     assert headers["host"] == f"{LOCAL}:8080", "what the client wrote"

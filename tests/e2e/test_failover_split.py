@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e import inside
-from tests.e2e.loading import Running, load
+from tests.e2e.loading import Running, enough, lasting, load
 from tests.lab_fixture import EAST, WEST, Lab
 
 import isthmus.cli
@@ -72,7 +71,6 @@ spec:
   service: flapping
   backends: [{service: flapping, weight: 1}, {service: backend-cluster-west, weight: 0}]
 """
-ENOUGH = "/tmp/enough"
 MIDWAY = 3
 """So many half seconds at least are neither here nor there while traffic comes back."""
 
@@ -106,7 +104,7 @@ def split(both: Lab) -> Iterator[Lab]:
 
 def test_without_local_backends_the_other_cluster_answers_and_with_them_they_do_again(split: Lab) -> None:
     before, standbys = backends(split, EAST), backends(split, WEST)
-    with lasting(split) as running:
+    with lasting(split, "backend", connections=CONNECTIONS, rate=RATE, cluster=EAST) as running:
         running.answered(1000)
         split.kubectl(EAST, "scale", "deploy/backend", "--replicas", "0")
         split.wait(lambda: who(split) in standbys, what="west answers")
@@ -115,7 +113,7 @@ def test_without_local_backends_the_other_cluster_answers_and_with_them_they_do_
         split.kubectl(EAST, "rollout", "status", "deploy/backend", "--timeout", "60s")
         after = backends(split, EAST)
         split.wait(lambda: answering(split) == after, what="east answers alone")
-        result = enough(split, running)
+        result = enough(split, running, cluster=EAST)
     print(f"scaled to 0 and back: {result}")
     assert result["failed"] == 0, result["failures"]
     assert result["slowest_ms"] < LONGEST_GAP
@@ -125,12 +123,12 @@ def test_without_local_backends_the_other_cluster_answers_and_with_them_they_do_
 def test_kill_9_of_every_local_backend_costs_no_get(split: Lab) -> None:
     local, standbys = split.get(EAST, "pods", "-l", "app=backend"), backends(split, WEST)
     targets = [number for pod in local for number in inside.processes(split, EAST, pod)]
-    with lasting(split) as running:
+    with lasting(split, "backend", connections=CONNECTIONS, rate=RATE, cluster=EAST) as running:
         running.answered(1000)
         inside.kill(targets)
         split.wait(lambda: who(split) in standbys, what="west answers")
         split.wait(lambda: answering(split) == backends(split, EAST), what="east answers alone again")
-        result = enough(split, running)
+        result = enough(split, running, cluster=EAST)
     shares = share_over_time(running, standbys)
     print(f"{len(targets)} processes of {len(local)} pods killed: {result}")
     print("percent answered by east, every half second:", *shares)
@@ -143,11 +141,11 @@ def test_kill_9_of_every_local_backend_costs_no_get(split: Lab) -> None:
 
 def test_a_rolling_update_sends_nothing_to_the_standby(split: Lab) -> None:
     before, standbys = backends(split, EAST), backends(split, WEST)
-    with lasting(split) as running:
+    with lasting(split, "backend", connections=CONNECTIONS, rate=RATE, cluster=EAST) as running:
         running.answered(200)
         split.kubectl(EAST, "rollout", "restart", "deploy/backend")
         split.kubectl(EAST, "rollout", "status", "deploy/backend", "--timeout", "60s")
-        result = enough(split, running)
+        result = enough(split, running, cluster=EAST)
     print(f"rolled over: {result['pods']}, failed: {result['failed']}")
     assert result["failed"] == 0, result["failures"]
     assert result["pods"].keys() & before
@@ -159,10 +157,10 @@ def test_a_backend_that_is_ready_now_and_then_fails_no_request(split: Lab) -> No
     split.apply(EAST, FLAPPING)
     try:
         split.wait(lambda: "backend" in who(split, "flapping"), what="somebody answers for it")
-        with lasting(split, "flapping") as running:
+        with lasting(split, "flapping", connections=CONNECTIONS, rate=RATE, cluster=EAST) as running:
             for ready in ("true", "false") * 2:
                 split.wait(lambda ready=ready: readiness(split) == ready, what=f"ready: {ready}")
-            result = enough(split, running)
+            result = enough(split, running, cluster=EAST)
         shares = share_over_time(running, backends(split, WEST))
         print("percent answered by what flaps, every half second:", *shares)
         assert result["failed"] == 0, result["failures"]
@@ -250,22 +248,6 @@ def endpoints(lab: Lab) -> list[dict[str, Any]]:
     name = "backend.default.svc.cluster.local:8080"
     found: list[dict[str, Any]] = json.loads(lab.linkerd(EAST, "diagnostics", "endpoints", name, "-o", "json"))
     return found
-
-
-@contextmanager
-def lasting(lab: Lab, host: str = "backend") -> Iterator[Running]:
-    """A load from east that lasts until it is `enough`."""
-    with load(lab, host, connections=CONNECTIONS, requests=0, rate=RATE, cluster=EAST, until=ENOUGH) as running:
-        yield running
-
-
-def enough(lab: Lab, running: Running) -> dict[str, Any]:
-    """The report of a load that lasted until now."""
-    lab.exec(EAST, "deploy/frontend", "touch", ENOUGH, container="frontend")
-    try:
-        return running.finish()
-    finally:
-        lab.exec(EAST, "deploy/frontend", "rm", ENOUGH, container="frontend")
 
 
 def readiness(lab: Lab) -> str:
