@@ -1,6 +1,5 @@
 """What happens to objects on their way in: service accounts for pods, and webhooks over real TLS."""
 
-import asyncio
 import base64
 import json
 import ssl
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from isthmus.lab import pki
 from isthmus.lab.api import accounts, webhooks
-from isthmus.lab.api.admission import WARNINGS, ClusterAdmission
+from isthmus.lab.api.admission import ClusterAdmission
 from isthmus.lab.api.contracts import ApiError, Object, ResourceInfo, User
 
 PODS = ResourceInfo("", "v1", "pods", "Pod", namespaced=True)
@@ -147,36 +146,6 @@ async def refusal(store: Objects, **given: Any) -> ApiError:
 
 
 # --- webhooks ---------------------------------------------------------------------------------------------------------
-async def test_a_webhook_changes_the_object_and_knows_the_request(hook: Webhook) -> None:
-    changed = await admit(hook.store(hook.entry(labelled("meshed"))))
-    assert changed["metadata"]["labels"] == {"app": "web", "meshed": "yes"}
-    assert SERVICE["metadata"]["labels"] == {"app": "web"}
-    (request,) = hook.requests
-    assert request["object"] == SERVICE
-    assert (request["operation"], request["namespace"], request["name"]) == ("CREATE", "shop", "web")
-    assert request["kind"] == {"group": "", "version": "v1", "kind": "Service"}
-    assert request["resource"] == {"group": "", "version": "v1", "resource": "services"}
-    assert request["userInfo"] == {"username": "jane", "groups": ["dev"]}
-    assert request["dryRun"] is False
-    assert hook.headers["Content-Type"] == "application/json"
-
-
-async def test_webhooks_see_what_those_before_them_did(hook: Webhook) -> None:
-    first, second = hook.entry(labelled("one"), "a.test.io"), hook.entry(labelled("two"), "b.test.io")
-    await admit(hook.store(first, second))
-    assert hook.requests[1]["object"]["metadata"]["labels"] == {"app": "web", "one": "yes"}
-
-
-async def test_one_that_wants_it_is_asked_again_after_a_later_change(hook: Webhook) -> None:
-    first = hook.entry(labelled("one"), "a.test.io", reinvocationPolicy="IfNeeded")
-    await admit(hook.store(first, hook.entry(labelled("two"), "b.test.io")))
-    assert [set(request["object"]["metadata"]["labels"]) for request in hook.requests] == [
-        {"app"},
-        {"app", "one"},
-        {"app", "one", "two"},
-    ]
-
-
 async def test_a_denial_is_worded_as_the_real_server_words_it(hook: Webhook) -> None:
     denied = hook.entry(lambda _: {"allowed": False, "status": {"message": "not on my watch", "code": 403}})
     refused = await refusal(hook.store(validating=(denied,)))
@@ -196,20 +165,6 @@ async def test_validating_webhooks_cannot_change_anything_and_see_the_result(hoo
     changed = await admit(hook.store(mutating, validating=(validating,)))
     assert changed["metadata"]["labels"] == {"app": "web", "one": "yes"}
     assert hook.requests[1]["object"] == changed
-
-
-async def test_warnings_are_passed_on(hook: Webhook) -> None:
-    warnings: list[str] = []
-    token = WARNINGS.set(warnings)
-    await admit(hook.store(hook.entry(lambda _: {"allowed": True, "warnings": ["old API"]})))
-    WARNINGS.reset(token)
-    assert warnings == ["old API"]
-
-
-async def test_deletions_are_asked_about_with_the_old_object(hook: Webhook) -> None:
-    store = hook.store(hook.entry(lambda _: {"allowed": True}))
-    assert await admit(store, None, operation="DELETE", old=SERVICE) == SERVICE
-    assert (hook.requests[0]["object"], hook.requests[0]["oldObject"]) == (None, SERVICE)
 
 
 async def test_a_dry_run_is_told_and_needs_a_webhook_without_side_effects(hook: Webhook) -> None:
@@ -269,21 +224,6 @@ async def test_a_pod_that_refuses_connections_is_not_the_only_one_tried(hook: We
     store = hook.store(hook.entry(labelled("x")))
     store.objects["endpointslices"][0]["endpoints"].insert(0, {"addresses": ["127.0.0.2"]})
     assert (await admit(store))["metadata"]["labels"]["x"] == "yes"
-
-
-async def test_a_webhook_that_hangs_is_given_up(keys: pki.Pki) -> None:
-    released = asyncio.Event()
-
-    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await released.wait()
-        writer.close()
-
-    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
-        webhook = Webhook(keys.ca_pem)
-        webhook.port = server.sockets[0].getsockname()[1]
-        refused = await refusal(webhook.store(webhook.entry(labelled("x"), timeoutSeconds=1)))
-        released.set()
-    assert refused.message.endswith('?timeout=1s": context deadline exceeded')
 
 
 async def test_a_webhook_by_url(hook: Webhook) -> None:
@@ -376,19 +316,6 @@ POD: Object = {"metadata": {"name": "p"}, "spec": {"initContainers": [{"name": "
 ACCOUNT: Object = {"metadata": {"name": "default", "namespace": "shop"}}
 
 
-async def test_every_pod_gets_an_account_and_its_token() -> None:
-    spec = (await admit(Objects(serviceaccounts=[ACCOUNT]), POD, PODS))["spec"]
-    assert spec["serviceAccountName"] == "default"
-    (volume,) = spec["volumes"]
-    assert volume["name"].startswith("kube-api-access-")
-    sources = volume["projected"]["sources"]
-    assert sources[0] == {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}}
-    assert sources[1]["configMap"]["name"] == "kube-root-ca.crt"
-    mount = {"name": volume["name"], "readOnly": True, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
-    assert [container["volumeMounts"] for container in spec["initContainers"] + spec["containers"]] == [[mount]] * 2
-    assert POD["spec"]["containers"] == [{"name": "c"}]
-
-
 @pytest.mark.parametrize(
     ("pod", "account", "mounted"), [(None, False, False), (True, False, True), (False, True, False)]
 )
@@ -403,15 +330,6 @@ def test_a_container_with_a_mount_of_its_own_keeps_it() -> None:
     found = accounts.with_account({"spec": {"containers": [{"name": "c", "volumeMounts": own}]}}, ACCOUNT)
     assert found["spec"]["containers"][0]["volumeMounts"] == own
     assert "volumes" not in found["spec"]
-
-
-async def test_a_pod_of_an_account_that_is_not_there_is_refused() -> None:
-    pod = {"metadata": {"name": "p"}, "spec": {"serviceAccountName": "nobody", "containers": []}}
-    refused = await refusal(Objects(), obj=pod, resource=PODS)
-    assert refused.message == (
-        'pods "p" is forbidden: error looking up service account shop/nobody: serviceaccount "nobody" not found'
-    )
-    assert (refused.code, refused.reason) == (403, "Forbidden")
 
 
 async def test_webhooks_see_the_token_already_mounted(hook: Webhook) -> None:

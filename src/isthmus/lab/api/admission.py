@@ -6,7 +6,6 @@ as its configuration in the store says at this moment.
 
 import asyncio
 import base64
-import contextvars
 import functools
 import logging
 import ssl
@@ -18,14 +17,13 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from isthmus.lab.api import accounts, webhooks
+from isthmus.lab.api import accounts, escalation, webhooks
 from isthmus.lab.api.backends import Backend, backend
-from isthmus.lab.api.contracts import ApiError, Object, Operation, Reader, ResourceInfo, User
+from isthmus.lab.api.contracts import WARNINGS, ApiError, Object, Operation, Reader, ResourceInfo, User
+from isthmus.lab.api.rbac import Rbac
 from isthmus.lab.api.status import forbidden
 from isthmus.lab.api.webhooks import Answer, Call, WebhookError
 
-WARNINGS: Final[contextvars.ContextVar[list[str] | None]] = contextvars.ContextVar("WARNINGS", default=None)
-"""Where webhooks' warnings gather for the reply's `Warning` headers. Whoever handles the request sets a list."""
 DEFAULT_TIMEOUT: Final = 10
 ACCOUNT_ATTEMPTS: Final = 10
 ACCOUNT_RETRY: Final = 0.1
@@ -68,6 +66,8 @@ class ClusterAdmission:
         if resource.group != webhooks.GROUP:
             call = await self._mutated(call)
             await self._validate(call)
+        if call.obj is not None:
+            escalation.check(Rbac(self._store), user, resource, call.namespace, call.obj)
         return call.obj if call.obj is not None else (old or {})
 
     async def close(self) -> None:

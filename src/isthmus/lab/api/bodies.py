@@ -29,7 +29,8 @@ class Options:
     manager: str = "unknown"
     dry_run: bool = False
     force: bool = False
-    strict: bool = False
+    unknown: str = "Ignore"
+    """What becomes of fields that the kind does not have: they are left out, with `Warn` or `Strict` not in silence."""
 
 
 def accept(target: Target, body: Any) -> Object:
@@ -49,6 +50,9 @@ def accept(target: Target, body: Any) -> Object:
     if not isinstance(metadata, dict):
         raise bad_request("metadata is not an object")
     metadata = {key: value for key, value in metadata.items() if value is not None}
+    for field in ("name", "generateName", "namespace"):
+        if not isinstance(metadata.get(field, ""), str):
+            raise bad_request(f"the metadata.{field} of the provided object is not a string")
     namespace = metadata.get("namespace") or target.namespace
     if info.namespaced:
         if namespace != target.namespace:

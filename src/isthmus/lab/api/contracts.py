@@ -5,6 +5,7 @@ protocols here; each has an open default, so that either half runs and is tested
 """
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -25,6 +26,9 @@ class User:
     groups: tuple[str, ...] = ()
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+
+WARNINGS: Final[ContextVar[list[str] | None]] = ContextVar("WARNINGS", default=None)
+"""Where warnings gather for the reply's `Warning` headers. Whoever handles the request sets a list."""
 
 ANONYMOUS: Final = User(name="system:anonymous", groups=("system:unauthenticated",))
 SUPERUSER: Final = User(name="kubernetes-admin", groups=("system:masters", "system:authenticated"))

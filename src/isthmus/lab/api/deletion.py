@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from isthmus.lab.api.contracts import Object, ResourceInfo
-from isthmus.lab.api.status import bad_request, conflict
+from isthmus.lab.api.status import bad_request, conflict, invalid_options
 
 FOREGROUND: Final = "foregroundDeletion"
 ORPHAN: Final = "orphan"
@@ -25,7 +25,7 @@ class Request:
 
 
 def parse(body: Any, query: Any) -> Request:
-    """DeleteOptions from a body (an object or nothing) and query parameters; raises `ApiError` 400."""
+    """DeleteOptions from a body (an object or nothing) and query parameters; raises `ApiError` 400 or 422."""
     if not isinstance(body, dict):
         raise bad_request("DeleteOptions must be an object")
     grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
@@ -33,7 +33,9 @@ def parse(body: Any, query: Any) -> Request:
     if not propagation and (body.get("orphanDependents") or query.get("orphanDependents") == "true"):
         propagation = "Orphan"
     if propagation and propagation not in _PROPAGATION:
-        raise bad_request(f'propagationPolicy "{propagation}" is not one of {", ".join(_PROPAGATION)}')
+        listed = ", ".join(f'"{policy}"' for policy in _PROPAGATION)
+        why = f'Unsupported value: "{propagation}": supported values: {listed}'
+        raise invalid_options("DeleteOptions", [("propagationPolicy", why)])
     preconditions = body.get("preconditions") or {}
     if not isinstance(preconditions, dict):
         raise bad_request("preconditions must be an object")

@@ -51,16 +51,15 @@ class Call:
         query = self.request.query
         manager = query.get("fieldManager", "")
         if needs_manager and not manager:
-            raise status.bad_request(
-                'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
-            )
+            missing = "Required value: is required for apply patch"
+            raise status.invalid_options("PatchOptions", [("fieldManager", missing)])
         agent = self.request.headers.get("User-Agent", "unknown").partition("/")[0]
         return Options(
             user=self.user,
             manager=(manager or agent or "unknown")[:128],
             dry_run=requests.dry_run(query),
             force=requests.truth(query, "force"),
-            strict=query.get("fieldValidation") == "Strict",
+            unknown=requests.strictness(query),
         )
 
 
@@ -127,15 +126,16 @@ class Handlers:
     async def _list(self, call: Call) -> web.StreamResponse:
         query = call.request.query
         store = self._parts.store
-        matches = selectors.matcher(query.get("labelSelector", ""), query.get("fieldSelector", ""))
-        objects = store.list(call.info.group, call.info.resource, call.where.namespace)
-        if matches is not None:
-            objects = [obj for obj in objects if matches(obj)]
+        requests.check_versions(query, watching=False)
+        exact = query.get("resourceVersionMatch") == "Exact"
+        revision = requests.integer(query, "resourceVersion") if exact else None
         items, metadata = listing.chunk(
-            objects,
+            store,
+            call.target.kind,
+            call.where.namespace,
+            matches=selectors.matcher(query.get("labelSelector", ""), query.get("fieldSelector", "")),
             limit=requests.integer(query, "limit"),
-            token=query.get("continue", ""),
-            revision=store.revision,
+            place=listing.place(query.get("continue", ""), revision or store.revision),
         )
         items = [served(call.info, obj) for obj in items]
         wanted = requests.wanted(call.request)
@@ -147,6 +147,7 @@ class Handlers:
         fields = query.get("fieldSelector", "")
         if call.where.name:
             fields = f"metadata.name={call.where.name}"
+        requests.check_versions(query, watching=True)
         initial = query.get("sendInitialEvents")
         shown = self._columns(call.info)
         asked = watch.Request(
@@ -226,7 +227,7 @@ class Handlers:
             if (matches is None or matches(obj)) and store.get(*target.kind, target.namespace, target.name) is not None:
                 await self._parts.objects.delete(target, wanted, options)
                 deleted.append(served(info, obj))
-        _, metadata = listing.chunk([], limit=None, token="", revision=store.revision)
+        metadata = {"resourceVersion": str(store.revision)}
         return reply(listing.rendered(info, deleted, metadata, requests.Wanted(), [], ""))
 
     async def _deletion(self, call: Call) -> tuple[Options, deletion.Request]:

@@ -2,43 +2,58 @@
 
 import base64
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from isthmus.lab.api import tables
 from isthmus.lab.api.contracts import Object, ResourceInfo
 from isthmus.lab.api.requests import Wanted
+from isthmus.lab.api.selectors import Predicate
 from isthmus.lab.api.status import bad_request, expired
-from isthmus.lab.api.store import key_of
+from isthmus.lab.api.store import Expired, Kind, Store, key_of
 
 
-def chunk(objects: list[Object], *, limit: int | None, token: str, revision: int) -> tuple[list[Object], Object]:
-    """The next `limit` of the sorted objects, and the metadata of the list they make."""
-    metadata: dict[str, Any] = {"resourceVersion": str(revision)}
-    if token:
-        last = _decode(token)
-        objects = [obj for obj in objects if key_of(obj) > last]
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a list goes on: after which object, and at which revision it began."""
+
+    revision: int
+    after: tuple[str, str]
+
+
+_PLACES: Final = msgspec.json.Decoder(Place)
+
+
+def chunk(
+    store: Store, kind: Kind, namespace: str, *, matches: Predicate | None, limit: int | None, place: Place
+) -> tuple[list[Object], Object]:
+    """The next `limit` objects as they were when the list began, and the metadata of this piece."""
+    try:
+        objects = store.list_at(*kind, namespace, place.revision)
+    except Expired:
+        raise expired("The provided continue parameter is too old to display a consistent list result.") from None
+    objects = [obj for obj in objects if key_of(obj) > place.after and (matches is None or matches(obj))]
+    metadata: dict[str, Any] = {"resourceVersion": str(place.revision)}
     if limit and len(objects) > limit:
-        left = len(objects) - limit
+        if matches is None:
+            metadata["remainingItemCount"] = len(objects) - limit
         objects = objects[:limit]
-        metadata |= {"continue": _encode(key_of(objects[-1])), "remainingItemCount": left}
+        metadata["continue"] = _encode(Place(place.revision, key_of(objects[-1])))
     return objects, metadata
 
 
-def _encode(key: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode({"v": 1, "after": key})).decode()
-
-
-def _decode(token: str) -> tuple[str, str]:
+def place(token: str, revision: int) -> Place:
+    """Where a continue token leads; without one, to the beginning. Raises `ApiError` 400."""
+    if not token:
+        return Place(revision, ("", ""))
     try:
-        found = msgspec.json.decode(base64.urlsafe_b64decode(token))
-        namespace, name = found["after"]
-    except (ValueError, KeyError, TypeError, msgspec.DecodeError):
+        return _PLACES.decode(base64.urlsafe_b64decode(token))
+    except (ValueError, msgspec.MsgspecError):
         raise bad_request(f'continue key is not valid: "{token}"') from None
-    if found.get("v") != 1:
-        raise expired("The provided continue parameter is too old to display a consistent list result.")
-    return str(namespace), str(name)
+
+
+def _encode(place: Place) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
 
 
 def rendered(

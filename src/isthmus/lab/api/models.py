@@ -2,7 +2,6 @@
 
 import base64
 import importlib
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
@@ -99,25 +98,26 @@ def _worded(info: ResourceInfo, name: str, message: str) -> ApiError:
     return _unfit(info, f"{path}: {what}")
 
 
-def unknown_fields(info: ResourceInfo, obj: Object) -> list[str]:
-    """Paths that the kind does not have, for strict field validation."""
-    model = None if info.custom else _model(info.group, info.version, info.kind)
-    return list(_unknown(obj, model, "")) if model is not None else []
+def known(info: ResourceInfo, obj: Object) -> tuple[Object, list[str]]:
+    """The object without fields that its kind does not have, and the paths of those."""
+    unknown: list[str] = []
+    model = _model(info.group, info.version, info.kind)
+    return (obj if model is None else _known(obj, model, "", unknown)), unknown
 
 
-def _unknown(value: Any, model: Any, path: str) -> Iterator[str]:
-    if isinstance(value, list):
-        (item_model,) = get_args(model) if get_origin(model) is list else (None,)
-        for index, item in enumerate(value):
-            yield from _unknown(item, item_model, f"{path}[{index}]")
-    elif isinstance(value, dict) and isinstance(model, type) and issubclass(model, msgspec.Struct):
-        fields = _fields(model)
-        for key, item in value.items():
-            where = f"{path}.{key}" if path else key
-            if key not in fields:
-                yield where
-            else:
-                yield from _unknown(item, fields[key], where)
+def _known(value: Any, model: Any, path: str, unknown: list[str]) -> Any:
+    if isinstance(value, list) and get_origin(model) is list:
+        (item_model,) = get_args(model)
+        return [_known(item, item_model, f"{path}[{index}]", unknown) for index, item in enumerate(value)]
+    if not (isinstance(value, dict) and isinstance(model, type) and issubclass(model, msgspec.Struct)):
+        return value
+    fields = _fields(model)
+    unknown += [f"{path}.{key}".strip(".") for key in value if key not in fields]
+    return {
+        key: _known(item, fields[key], f"{path}.{key}".strip("."), unknown)
+        for key, item in value.items()
+        if key in fields
+    }
 
 
 @cache

@@ -11,9 +11,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
-from isthmus.lab.api import apply, crd, defaults, deletion, models, schema, workloads
+from isthmus.lab.api import apply, crd, defaults, deletion, models, rules, schema
 from isthmus.lab.api.bodies import Options, Target, accept, served, without_nulls
-from isthmus.lab.api.contracts import Admission, ApiError, Object, Operation, ResourceInfo
+from isthmus.lab.api.contracts import WARNINGS, Admission, ApiError, Object, Operation, ResourceInfo
 from isthmus.lab.api.listtypes import BuiltInShapes, SchemaShapes, Shapes
 from isthmus.lab.api.registry import Registry
 from isthmus.lab.api.services import Allocator
@@ -24,18 +24,9 @@ _ATTEMPTS: Final = 10
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _RBAC_NAME: Final = re.compile(r"[^/%]+")
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+_IMMORTAL: Final = ("default", "kube-system", "kube-public")
 _KEEPS_STATUS_ON_CREATE: Final = frozenset({("", "Node"), ("", "Namespace")})
 _SERVER_METADATA: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
-_IMMUTABLE: Final = {
-    ("apps", "Deployment"): ("spec", "selector"),
-    ("apps", "ReplicaSet"): ("spec", "selector"),
-    ("apps", "StatefulSet"): ("spec", "selector"),
-    ("apps", "DaemonSet"): ("spec", "selector"),
-    ("batch", "Job"): ("spec", "template"),
-    ("rbac.authorization.k8s.io", "RoleBinding"): ("roleRef",),
-    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): ("roleRef",),
-    ("", "Secret"): ("type",),
-}
 
 Change = Callable[[Object], Object]
 
@@ -160,6 +151,8 @@ class Objects:
             if not target.subresource and not _same(old, new):
                 new = await self._admit("UPDATE", target, new, old, options)
                 new = self._complete(target, new, old, options)
+            if problems := rules.change_problems(target.info, old, new):
+                raise invalid(target.info, target.name, problems)
             if self._store.get(*target.kind, target.namespace, target.name) is not old:
                 await asyncio.sleep(0)
                 continue
@@ -203,6 +196,9 @@ class Objects:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {have['uid']}"
             raise conflict(target.info, target.name, why)
         version = given.get("resourceVersion")
+        if not version and target.info.custom:
+            why = "Invalid value: 0: must be specified for an update"
+            raise invalid(target.info, target.name, [("metadata.resourceVersion", why)])
         if version and version != have["resourceVersion"]:
             raise conflict(target.info, target.name)
 
@@ -262,6 +258,8 @@ class Objects:
         """Delete, or begin to; the last known object, and whether it is gone."""
         for _ in range(_ATTEMPTS):
             old = self.read(target)
+            if target.kind == ("", "namespaces") and target.name in _IMMORTAL:
+                raise forbidden(target.info, target.name, "this namespace may not be deleted")
             deletion.check_preconditions(target.info, old, request)
             await self._admit("DELETE", target, None, old, options)
             if self._store.get(*target.kind, target.namespace, target.name) is not old:
@@ -295,24 +293,22 @@ class Objects:
         if info.custom:
             found = self._definitions.schema(info) or {}
             obj, pruned = schema.prepare(obj, found)
-            _refuse_unknown(pruned, options)
+            _tell_unknown(pruned, options)
             models.check(info, target.name, obj)
-            if problems := schema.problems(obj, found):
+            if problems := rules.metadata_problems(obj) + schema.problems(obj, found):
                 raise invalid(info, target.name, problems)
             return obj
         obj = without_nulls(obj)
         models.check(info, target.name, obj)
-        _refuse_unknown(models.unknown_fields(info, obj) if options.strict else [], options)
+        obj, unknown = models.known(info, obj)
+        _tell_unknown(unknown, options)
         obj = defaults.fill(info, obj)  # without_nulls has copied it
         if (info.group, info.kind) == ("", "Namespace") and old is None:
             obj = obj | {"spec": {"finalizers": ["kubernetes"]} | (obj.get("spec") or {})}
         if target.kind == crd.CRD:
             obj = self._complete_definition(info, obj)
-        if problems := workloads.problems(info, obj):
+        if problems := rules.problems(info, obj):
             raise invalid(info, target.name, problems)
-        path = _IMMUTABLE.get((info.group, info.kind))
-        if old is not None and path and _at(old, path) != _at(obj, path):
-            raise invalid(info, target.name, [(".".join(path), "Invalid value: field is immutable")])
         return obj
 
     def _allocate(self, target: Target, obj: Object, old: Object | None) -> Object:
@@ -390,10 +386,13 @@ class Objects:
             self._definitions.end(self._store.remove(*crd.CRD, None, name))
 
 
-def _refuse_unknown(paths: list[str], options: Options) -> None:
-    if paths and options.strict:
-        shown = ", ".join(f'unknown field "{path}"' for path in paths)
-        raise bad_request(f"strict decoding error: {shown}")
+def _tell_unknown(paths: list[str], options: Options) -> None:
+    told = [f'unknown field "{path}"' for path in paths]
+    if told and options.unknown == "Strict":
+        raise bad_request(f"strict decoding error: {', '.join(told)}")
+    warnings = WARNINGS.get()
+    if options.unknown == "Warn" and warnings is not None:
+        warnings += [text for text in told if text not in warnings]
 
 
 def _with_metadata(obj: Object, **fields: Any) -> Object:
@@ -408,9 +407,3 @@ def _same(old: Object, new: Object) -> bool:
     """Whether a write would change nothing, so that webhooks need not be asked."""
     ours, theirs = old["metadata"] | {"managedFields": None}, new["metadata"] | {"managedFields": None}
     return ours == theirs and old | {"metadata": None} == new | {"metadata": None}
-
-
-def _at(obj: Any, path: tuple[str, ...]) -> Any:
-    for step in path:
-        obj = obj.get(step) if isinstance(obj, dict) else None
-    return obj

@@ -100,7 +100,7 @@ class Rbac:
             if subject is None:
                 continue
             reference = binding["roleRef"]
-            rules = self._role_rules(reference, namespace)
+            rules = self.role_rules(reference, namespace)
             if rules is None:
                 missing.append(f'{reference["kind"].lower()}.{GROUP} "{reference["name"]}" not found')
                 continue
@@ -109,7 +109,8 @@ class Rbac:
             for rule in rules:
                 yield reason, rule
 
-    def _role_rules(self, reference: Mapping[str, str], namespace: str | None) -> list[Rule] | None:
+    def role_rules(self, reference: Mapping[str, str], namespace: str | None) -> list[Rule] | None:
+        """What a binding in this namespace (None: a ClusterRoleBinding) gives; None if its role is not there."""
         if reference["kind"] == "ClusterRole":
             role = self.store.get(GROUP, "clusterroles", None, reference["name"])
             return None if role is None else self._cluster_rules(role, frozenset())

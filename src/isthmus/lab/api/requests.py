@@ -9,7 +9,7 @@ import yaml
 from aiohttp import web
 
 from isthmus.lab.api import protobuf
-from isthmus.lab.api.status import bad_request, unsupported_media_type
+from isthmus.lab.api.status import bad_request, invalid_options, unsupported_media_type
 
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -81,8 +81,39 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
 def dry_run(query: Mapping[str, str]) -> bool:
     value = query.get("dryRun", "")
     if value not in ("", "All"):
-        raise bad_request(f'Invalid value: "{value}": supported values: "All"')
+        why = f'Unsupported value: "{value}": supported values: "All"'
+        raise invalid_options("CreateOptions", [("dryRun", why)])
     return value == "All"
+
+
+def strictness(query: Mapping[str, str]) -> str:
+    """What becomes of fields that a kind does not have: `Strict` refuses, `Warn` says so, `Ignore` is silent."""
+    value = query.get("fieldValidation") or "Warn"
+    if value not in ("Strict", "Warn", "Ignore"):
+        why = f'Unsupported value: "{value}": supported values: "Ignore", "Strict", "Warn"'
+        raise invalid_options("CreateOptions", [("fieldValidation", why)])
+    return value
+
+
+def check_versions(query: Mapping[str, str], *, watching: bool) -> None:
+    """Refuse what a list or watch may not ask of revisions; raises `ApiError` 422."""
+    match, field = query.get("resourceVersionMatch", ""), "resourceVersionMatch"
+    initial = "sendInitialEvents" in query
+    wrong = ""
+    if watching and initial and match != "NotOlderThan":
+        wrong = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    elif watching and match and not initial:
+        wrong = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+    elif not watching and initial:
+        wrong, field = "Forbidden: sendInitialEvents is forbidden for list", "sendInitialEvents"
+    elif match not in ("", "Exact", "NotOlderThan"):
+        wrong = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
+    elif not watching and match and not query.get("resourceVersion"):
+        wrong = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif match == "Exact" and query.get("resourceVersion") == "0":
+        wrong = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if wrong:
+        raise invalid_options("ListOptions", [(field, wrong)])
 
 
 def content_type(request: web.Request) -> str:

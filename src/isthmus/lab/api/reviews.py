@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from isthmus.lab.api.contracts import ApiError, Authorizer, Object, Reader, User
+from isthmus.lab.api.contracts import ApiError, Authorizer, Object, Reader, ResourceInfo, User
 from isthmus.lab.api.rbac import Rbac
+from isthmus.lab.api.status import invalid
 from isthmus.lab.api.tokens import Account, InvalidTokenError, Tokens
 
 DEFAULT_SECONDS: Final = 3600
 SHORTEST_SECONDS: Final = 600
 LONGEST_SECONDS: Final = 1 << 32
+_TOKEN_REQUEST: Final = ResourceInfo("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest", namespaced=True)
 _BINDABLE: Final = {"Pod": "pods", "Secret": "secrets"}
 
 
@@ -56,8 +58,8 @@ class ClusterReviews:
         seconds = int(spec.get("expirationSeconds") or DEFAULT_SECONDS)
         if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
             limit = "less than 10 minutes" if seconds < SHORTEST_SECONDS else "larger than 2^32 seconds"
-            problem = f"spec.expirationSeconds: Invalid value: {seconds}: may not specify a duration {limit}"
-            raise ApiError(422, "Invalid", f'TokenRequest.authentication.k8s.io "{name}" is invalid: {problem}')
+            problem = f"Invalid value: {seconds}: may not specify a duration {limit}"
+            raise invalid(_TOKEN_REQUEST, name, [("spec.expirationSeconds", problem)])
         audiences = list(spec.get("audiences") or [self.tokens.issuer])
         reference = spec.get("boundObjectRef")
         token, expiry = self.tokens.mint(

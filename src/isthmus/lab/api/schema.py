@@ -23,7 +23,7 @@ def prepare(obj: dict[str, Any], schema: Schema) -> tuple[dict[str, Any], list[s
     """The object with unknown fields pruned and defaults filled in, and the paths that were pruned."""
     pruned: list[str] = []
     body = {key: value for key, value in obj.items() if key not in _KEPT_AT_ROOT}
-    body = _default(_prune(body, schema, "", pruned), schema)
+    body = _without_nulls(_default(_prune(body, schema, "", pruned), schema), schema)
     return {key: obj[key] for key in obj if key in _KEPT_AT_ROOT} | body, pruned
 
 
@@ -80,6 +80,24 @@ def _default(value: Any, schema: Schema) -> Any:
     if isinstance(additional, dict):
         filled |= {key: _default(item, additional) for key, item in filled.items() if key not in properties}
     return filled
+
+
+def _without_nulls(value: Any, schema: Schema) -> Any:
+    """The value without nulls where null is no value; what has a default has it by now."""
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [_without_nulls(item, schema["items"]) for item in value]
+    if not isinstance(value, dict):
+        return value
+    properties = schema.get("properties") or {}
+    additional = schema.get("additionalProperties")
+    kept: dict[str, Any] = {}
+    for key, item in value.items():
+        child = properties.get(key, additional)
+        if not isinstance(child, dict):
+            kept[key] = item
+        elif item is not None or child.get("nullable"):
+            kept[key] = _without_nulls(item, child)
+    return kept
 
 
 def _validate(value: Any, schema: Schema, path: str) -> Iterator[Problem]:

@@ -9,8 +9,8 @@ from typing import Final, Self
 from aiohttp import web
 
 from isthmus.lab.api import bootstrap, discovery, openapi, requests, watch
-from isthmus.lab.api.admission import WARNINGS
 from isthmus.lab.api.contracts import (
+    WARNINGS,
     Admission,
     ApiError,
     Authenticator,

@@ -1,7 +1,7 @@
 """The refusals of a Kubernetes API server, worded as it words them: kubectl and client libraries match on them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from isthmus.lab.api.contracts import ApiError, Object, ResourceInfo
 
@@ -30,13 +30,39 @@ def conflict(info: ResourceInfo, name: str, why: str = "") -> ApiError:
 
 def invalid(info: ResourceInfo, name: str, causes: Sequence[tuple[str, str]]) -> ApiError:
     """`causes` are (field path, what is wrong with it), all of them at once."""
+    return _invalid(info.group, info.kind, name, causes)
+
+
+def invalid_options(kind: str, causes: Sequence[tuple[str, str]]) -> ApiError:
+    """What is wrong with the parameters of a request: `kind` is CreateOptions, ListOptions and so on."""
+    return _invalid("meta.k8s.io", kind, "", causes)
+
+
+def _invalid(group: str, kind: str, name: str, causes: Sequence[tuple[str, str]]) -> ApiError:
     shown = [f"{field}: {wrong}" for field, wrong in causes]
     text = shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
-    kind = f"{info.kind}.{info.group}" if info.group else info.kind
-    details: dict[str, Any] = {"name": name, "group": info.group, "kind": info.kind} | {
-        "causes": [{"reason": "FieldValueInvalid", "message": wrong, "field": field} for field, wrong in causes]
+    details: dict[str, Any] = {"name": name, "group": group, "kind": kind} | {
+        "causes": [{"reason": _reason(wrong), "message": wrong, "field": field} for field, wrong in causes]
     }
-    return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {text}', details=details)
+    called = f"{kind}.{group}" if group else kind
+    return ApiError(422, "Invalid", f'{called} "{name}" is invalid: {text}', details=details)
+
+
+_REASONS: Final = {
+    "Required value": "FieldValueRequired",
+    "Unsupported value": "FieldValueNotSupported",
+    "Duplicate value": "FieldValueDuplicate",
+    "Forbidden": "FieldValueForbidden",
+    "Too long": "FieldValueTooLong",
+    "Too many": "FieldValueTooMany",
+}
+
+
+def _reason(wrong: str) -> str:
+    """The machine's word for a problem, which its text begins with."""
+    if ": must be of type " in wrong:
+        return "FieldValueTypeInvalid"
+    return _REASONS.get(wrong.partition(":")[0], "FieldValueInvalid")
 
 
 def forbidden(info: ResourceInfo, name: str, why: str) -> ApiError:

@@ -107,6 +107,22 @@ class Store:
     def get(self, group: str, resource: str, namespace: str | None, name: str) -> Object | None:
         return self._objects.get((group, resource), {}).get((namespace or "", name))
 
+    def list_at(self, group: str, resource: str, namespace: str | None, revision: int) -> list[Object]:
+        """What `list` was at a revision, by taking back what has happened since; raises `Expired`."""
+        if revision == self.revision:
+            return self.list(group, resource, namespace)
+        kind = (group, resource)
+        self._check_remembered(kind, revision)
+        objects = dict(self._objects.get(kind, {}))
+        for event in reversed(self._logs.get(kind, ())):
+            if event.revision <= revision:
+                break
+            if event.old is None:
+                del objects[event.key]
+            else:
+                objects[event.key] = event.old
+        return [objects[key] for key in sorted(objects) if not namespace or key[0] == namespace]
+
     def list(self, group: str, resource: str, namespace: str | None = None) -> list[Object]:
         """All objects of a kind, or those of one namespace, in the order of namespace and name."""
         objects = self._objects.get((group, resource), {})
@@ -169,14 +185,17 @@ class Store:
         kind = (group, resource)
         watcher = Watcher(self, kind)
         if since is not None:
-            oldest = max(self._first, self._trimmed.get(kind, 0))
-            if not oldest <= since <= self.revision:
-                raise Expired(f"too old resource version: {since} ({oldest + 1})")
+            self._check_remembered(kind, since)
             for event in self._logs.get(kind, ()):
                 if event.revision > since:
                     watcher.offer(event)
         self._watchers.setdefault(kind, set()).add(watcher)
         return watcher
+
+    def _check_remembered(self, kind: Kind, revision: int) -> None:
+        oldest = max(self._first, self._trimmed.get(kind, 0))
+        if not oldest <= revision <= self.revision:
+            raise Expired(f"too old resource version: {revision} ({oldest + 1})")
 
     def watchers(self, group: str, resource: str) -> int:
         """How many watches of a kind there are."""
