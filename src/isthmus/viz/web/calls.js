@@ -33,7 +33,7 @@ export function calls(place) {
   }
 
   function render() {
-    const found = [...store.edges].filter(([, edge]) => store.nodes.has(edge.from) && store.nodes.has(edge.to) && (system || !(store.nodes.get(edge.from).system || store.nodes.get(edge.to).system)));
+    const found = [...store.edges].filter(([, edge]) => words.health(edge.n) !== "quiet" && store.nodes.has(edge.from) && store.nodes.has(edge.to) && (system || !(store.nodes.get(edge.from).system || store.nodes.get(edge.to).system)));
     const across = ([, edge]) => (store.nodes.get(edge.from).region === store.nodes.get(edge.to).region ? 1 : 0);
     found.sort((a, b) => across(a) - across(b) || (a[0] < b[0] ? -1 : 1));
     const keys = found.slice(0, all ? found.length : MOST).map(([key]) => key);
@@ -49,7 +49,7 @@ export function calls(place) {
     const edge = store.edges.get(key);
     const row = cells.get(key);
     const state = words.health(edge.n);
-    const texts = [edge.service || "–", words.rps(edge.n), `${words.HEALTH[state].sign} ${words.share(edge.n)}`.trim(), words.ms(edge.n.p50), words.ms(edge.n.p95), words.ms(edge.n.p99), edge.plain ? "✖ plain text" : "✓ mTLS"];
+    const texts = [edge.service || "–", words.flow(edge.n), `${words.HEALTH[state].sign} ${words.share(edge.n)}`.trim(), words.ms(edge.n.p50), words.ms(edge.n.p95), words.ms(edge.n.p99), edge.plain ? "✖ plain text" : "✓ mTLS"];
     texts.forEach((text, index) => setText(row[index + 2], text));
     setAttribute(row[8], "title", edge.plain ? words.plainReason(edge.plain) : `${edge.client} → ${edge.server}`);
     setAttribute(rows.get(key), "data-health", state);

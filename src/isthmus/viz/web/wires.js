@@ -6,7 +6,7 @@ import { crossing, enter, lanes, leave, local, middle } from "./routes.js";
 import { store } from "./store.js";
 import * as words from "./words.js";
 
-const LABEL = 190;
+const LABEL = 208;
 const LANE = 58;
 const FIRST = 46;
 const WIDE = 760;
@@ -158,7 +158,7 @@ export function wires(map) {
 
   function nameLabel(label, each) {
     const state = each.broken ? "bad" : words.health(each.n);
-    setText(label.title, `${each.regions[0]} → ${each.regions[1]}`);
+    setText(label.title, `${each.regions[0]} → ${each.regions[1]}${each.late ? " ▲ mirrors" : ""}`);
     setText(label.line, each.broken ? `✖ ${each.broken}` : each.n.rps !== undefined ? words.brieflyAll(each.n) : "no requests");
     setAttribute(label.box, "data-health", state);
     setAttribute(label.box, "data-stale", each.stale || null);
@@ -202,14 +202,15 @@ function merged() {
 export function crossings() {
   const found = new Map();
   for (const [key, link] of store.links) {
-    const wrong = link.conditions.find((each) => each.status === "False" && each.type !== "Ready");
-    found.set(key, { regions: [link.region, link.target], n: {}, stale: stopped(link.region), broken: wrong ? `${wrong.type}: ${wrong.reason}` : "", ends: [] });
+    const wrong = link.conditions.find((each) => each.status === "False" && !["Ready", "Synced"].includes(each.type));
+    const late = link.conditions.some((each) => each.status === "False" && each.type === "Synced");
+    found.set(key, { regions: [link.region, link.target], n: {}, stale: stopped(link.region), broken: wrong ? `${wrong.type}: ${wrong.reason}` : "", late, ends: [] });
   }
   for (const edge of store.edges.values()) {
     const [from, to] = [store.nodes.get(edge.from), store.nodes.get(edge.to)];
     if (!from || !to || from.region === to.region) continue;
     const key = `${from.region}>${to.region}`;
-    const known = found.get(key) ?? { regions: [from.region, to.region], n: {}, stale: stopped(edge.seen), broken: "", ends: [] };
+    const known = found.get(key) ?? { regions: [from.region, to.region], n: {}, stale: stopped(edge.seen), broken: "", late: false, ends: [] };
     known.n = words.sum(known.n, edge.n);
     known.ends.push(edge.from, edge.to);
     found.set(key, known);

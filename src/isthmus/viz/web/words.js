@@ -3,6 +3,7 @@
 export const DASH = "–";
 
 export const rps = (n) => n.rps === undefined ? DASH : `${brief(n.rps)}/s`;
+export const flow = (n) => n.rps !== undefined ? rps(n) : n.conns ? `${n.conns} open` : DASH;
 export const share = (n) => {
   if (n.success === undefined) return DASH;
   const percent = Math.floor(n.success * 10000) / 100;
@@ -21,6 +22,7 @@ export const bytes = (value) => {
 };
 
 export function brief(value) {
+  if (value === 0) return "0";
   if (value >= 100) return String(Math.round(value));
   return value >= 10 ? value.toFixed(1) : value.toFixed(value < 1 ? 2 : 1);
 }
