@@ -5,7 +5,7 @@ import json
 import pytest
 
 from isthmus.cli import health
-from isthmus.cli.health import Category, Check, Problem, Settled
+from isthmus.cli.health import Category, Check, Problem, Remark, Settled
 
 
 def passing():
@@ -80,3 +80,12 @@ def test_json_holds_every_check_with_its_result(capsys):
     assert document["success"] is False
     assert [check["result"] for check in document["categories"][0]["checks"]] == ["success", "error"]
     assert document["categories"][0]["checks"][1]["error"] == "Deployment x has 0 of 1 replicas ready"
+
+
+def test_what_only_follows_from_another_failure_is_told_and_fails_nothing(capsys):
+    def run():
+        raise Remark("because nobody runs (above)")
+
+    check = Check(description="it answers", anchor="a", run=run, retryable=True)
+    assert health.run([Category("c", [check])], output="table", wait=60)
+    assert "‼ it answers\n    because nobody runs (above)" in capsys.readouterr().out

@@ -115,11 +115,11 @@ def expiry(lab: Lab) -> str:
     return str(lab.get(WEST, "link", LINK, "-n", NAMESPACE)["status"].get("credentialsExpireAt"))
 
 
-def token_with_seconds_left(lab: Lab) -> str:
+def token_with_seconds_left(lab: Lab, left: float = LEFT) -> str:
     """A token as east's API server made them ten minutes ago, with its own key."""
     account = lab.get(EAST, "serviceaccount", names.REMOTE_ACCESS_ACCOUNT, "-n", NAMESPACE)
     key = (lab.path / EAST / "pki" / "sa.key").read_bytes()
-    then = Tokens(Tokens.load(key).key, clock=lambda: time.time() - LIFE + LEFT)
+    then = Tokens(Tokens.load(key).key, clock=lambda: time.time() - LIFE + left)
     subject = Account(NAMESPACE, names.REMOTE_ACCESS_ACCOUNT, account["metadata"]["uid"])
     return then.mint(subject, audiences=[then.issuer], seconds=LIFE)[0]
 

@@ -137,24 +137,17 @@ class LinkReports:
         old = self.client.clock() - youngest > timedelta(seconds=PATIENCE)
         return (Settled if old else Problem)(_lines(wrong))
 
-    def require_gateways(self) -> None:
-        self.require("GatewayAlive")
-        odd = [
-            (item, str(condition["message"]))
-            for item in self.links()
-            if (condition := by_type(item).get("GatewayAlive", {})).get("reason") == "ProbeNotKnown"
-        ]
-        if odd:
-            raise Remark(_lines(odd))
+    def require_known_probes(self) -> None:
+        """That gateways know what they are asked; they are there all the same."""
+        raise_for(self._with_reason("GatewayAlive", "ProbeNotKnown"))
 
     def require_renewals(self) -> None:
         """That no Link is about to break: its credentials still work, and nothing comes after them."""
-        wrong = []
-        for item in self.links():
-            condition = by_type(item).get("Reachable", {})
-            if condition.get("reason") == "CredentialsNotRenewed":
-                wrong.append((item, str(condition.get("message"))))
-        raise_for(wrong)
+        raise_for(self._with_reason("Reachable", "CredentialsNotRenewed"))
+
+    def _with_reason(self, kind: str, reason: str) -> list[tuple[Object, str]]:
+        found = [(item, by_type(item).get(kind, {})) for item in self.links()]
+        return [(item, str(condition.get("message"))) for item, condition in found if condition.get("reason") == reason]
 
     def require_mirrored(self) -> None:
         """That everything that is exported to this cluster is here, and every member of a federated service is one."""

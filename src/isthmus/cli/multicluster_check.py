@@ -89,8 +89,9 @@ def category(extension: "Extension") -> Category:
             told(
                 "probe services able to communicate with all gateway mirrors",
                 "gateways-endpoints",
-                links.require_gateways,
+                lambda: links.require("GatewayAlive"),
             ),
+            made("probes ask what gateways know", "probes-known", links.require_known_probes, warning=True),
             told("all exported services are mirrored", "services-mirrored", links.require_mirrored),
             told("all mirror services have endpoints", "services-endpoints", extension.require_endpoints),
             made("all mirror services are part of a Link", "orphaned-services", extension.require_owners, warning=True),

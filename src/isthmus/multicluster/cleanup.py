@@ -8,7 +8,7 @@ from isthmus import names
 from isthmus.kube import errors
 from isthmus.kube.client import Client, connect
 from isthmus.kube.events import Recorder
-from isthmus.kube.kinds import Kind
+from isthmus.kube.kinds import Kind, Object
 from isthmus.multicluster import credentials
 from isthmus.multicluster.apply import apply
 from isthmus.multicluster.diff import Action, Delete
@@ -31,11 +31,25 @@ async def clean_up(local: Local, link: Link, *, recorder: Recorder, kept_by: Lin
     if names.LINK_FINALIZER not in link.finalizers:
         return
     if kept_by is None:
-        await unregister_from_target(local, link, recorder=recorder)
+        if not registered_by_others(local, link):
+            await unregister_from_target(local, link, recorder=recorder)
         await remove_mirrors(local.client, link.target)
     await release(local.client, link)
     local.forget(link)
     log.info("unlinked %s", link.target, extra={"link": link.name})
+
+
+def registered_by_others(local: Local, link: Link) -> bool:
+    """Whether another Link, under another name, leads to the same cluster: one registration there is for both."""
+    items = local.links.store
+    domain = _trust_domain(items.get(link.key))
+    alive = (item for key, item in items.items() if key != link.key and not item["metadata"].get("deletionTimestamp"))
+    return bool(domain) and any(_trust_domain(item) == domain for item in alive)
+
+
+def _trust_domain(item: Object | None) -> str:
+    """Of the cluster that a Link leads to, as far as it was accepted."""
+    return str(((item or {}).get("status") or {}).get("trustDomain") or "")
 
 
 async def remove_mirrors(client: Client, target: str) -> None:

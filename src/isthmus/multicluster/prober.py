@@ -111,8 +111,8 @@ def pause(spec: Probe, liveness: Liveness) -> float:
 def tolerated(spec: Probe, liveness: Liveness, *, silent: float = 0.0) -> int:
     """How many failures in a row mean that the gateway is down: as much time as the Link says, however often asked.
 
-    One is enough after so many seconds without an answer, for probes that wait long for theirs are few.
+    Two are enough after so many seconds without an answer, for probes that wait long for theirs are few.
     """
     if silent > spec.threshold * spec.period:
-        return 1
+        return min(2, spec.threshold)
     return math.ceil(spec.threshold * spec.period / pause(spec, liveness))

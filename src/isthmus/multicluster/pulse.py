@@ -24,6 +24,8 @@ TOLERATED: Final = 2
 REVIEWED_EVERY: Final = 3
 """Beats between two looks at the permissions."""
 _FORBIDDEN: Final = 403
+_WITHIN_ITS_SECOND: Final = timedelta(seconds=0.5)
+"""A server tells the second that has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class Pulse:
         except errors.KubeError as error:
             return error if isinstance(error, errors.Unreachable | errors.Unauthorized) else None
         here = datetime.fromtimestamp((before + time.time()) / 2, UTC)
-        self.ahead = steady(self.ahead, there - here)
+        self.ahead = steady(self.ahead, there + _WITHIN_ITS_SECOND - here)
         return None
 
     async def _denied(self) -> errors.KubeError | None:
