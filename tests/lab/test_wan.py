@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from isthmus.lab import orders, relay
@@ -52,6 +52,7 @@ def test_no_packet_crosses_a_partition():
 
 
 @settings(max_examples=25, deadline=None)
+@example(sizes=[1500] * 60, rate=1e6)
 @given(sizes=st.lists(st.integers(40, 1500), max_size=60), rate=st.floats(1e5, 1e9))
 def test_a_limited_network_carries_its_rate_and_no_more(sizes, rate):
     direction = Direction(wan(rate=rate))
