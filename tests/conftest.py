@@ -21,6 +21,8 @@ STARTS_PROGRAMS = (
     "lab/api/test_streaming.py",
     "lab/controllers",
     "lab/node/test_streams.py",
+    "lab/test_break.py",
+    "lab/test_rootless.py",
     "multicluster/test_controller.py",
     "multicluster/test_shared_anchors.py",
     "multicluster/test_modes.py",
