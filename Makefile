@@ -34,7 +34,7 @@ e2e: setup
 
 # What an ordinary user gets of the lab, in short: the demo, the lab's own tests and a request.
 rootless: setup
-	$(BIN)/isthmus demo --dir $$(mktemp -d)/lab --down
+	$(BIN)/isthmus demo --dir $$(mktemp -u) --down
 	$(AS_ROOT) $(BIN)/pytest -p no:cacheprovider -m lab tests/lab tests/e2e/test_lab_break.py tests/e2e/test_request.py
 
 lint: setup
