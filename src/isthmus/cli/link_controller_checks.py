@@ -77,7 +77,8 @@ class LinkControllers:
         label = f"{names.COMPONENT_LABEL}=multicluster-controller"
         pods = self.client.list(PODS, self.namespace, labels=label)
         for pod in pods:
-            require_no_crash(pod)
+            if not pod["metadata"].get("deletionTimestamp"):
+                require_no_crash(pod)
         see = f"see `kubectl -n {self.namespace} get pods,events`"
         raise Problem(
             f"{what} has no ready replica, but {len(pods)} that starts: {see}" if pods else f"{what} has no pod: {see}"
@@ -134,10 +135,10 @@ def require_no_crash(pod: Object) -> None:
                 f"{what} crashes: it ended {container.get('restartCount', 1)} times, at last with {how}. "
                 f"`kubectl -n {namespace} logs {name} -c {container['name']} --previous` says why"
             )
-            raise Settled(told) if waiting in _HOPELESS else Problem(told)
+            raise Problem(told)
         if waiting in _HOPELESS:
             message = str(container["state"]["waiting"].get("message") or "")
-            raise Settled(f"{what} cannot start: {waiting}{f': {message}' if message else ''}")
+            raise Problem(f"{what} cannot start: {waiting}{f': {message}' if message else ''}")
 
 
 def _containers(pod: Object) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from isthmus.kube.client import SyncClient
 
 MIRRORS: Final = f"{names.MIRRORED_SERVICE_LABEL}=true"
+STARTING: Final = 60.0
+"""Seconds after which a controller that does not run is not just starting."""
 EPILOG: Final = """
 \b
 Examples:
@@ -74,6 +76,7 @@ def category(extension: "Extension") -> Category:
                 "service-mirror-running",
                 controllers.require_running,
                 retryable=True,
+                patience=STARTING,
             ),
             told("Link resources are valid", "links-are-valid", links.require_valid),
             made("Links lead to other clusters", "links-lead-away", links.require_other_clusters),
@@ -180,6 +183,8 @@ class Extension:
                 require_ready(pod, container=names.PROXY_CONTAINER)
             self._require_gateway()
         except Problem as problem:
+            if str(problem) == self.controllers.silent:
+                raise Remark("the pod of the Link controller is not well (above)") from None
             if cause := self.controllers.control_plane_problem:
                 raise Remark(f"{problem}\nbecause {cause} (above)") from None
             raise
