@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.lab.api import store as stores
@@ -41,6 +41,7 @@ def _replay(known: dict[str, Any], events: list[stores.Event]) -> dict[str, Any]
     return known
 
 
+@settings(max_examples=60)
 @given(before=STEPS, after=STEPS)
 def test_a_list_and_a_watch_from_its_revision_add_up_to_the_present(
     before: list[tuple[str, str]], after: list[tuple[str, str]]
@@ -63,6 +64,29 @@ def test_a_list_and_a_watch_from_its_revision_add_up_to_the_present(
         assert _replay(known, events) == {obj["metadata"]["name"]: obj for obj in store.list("", "things")}
 
     asyncio.run(run())
+
+
+@settings(max_examples=40)
+@given(steps=STEPS, trimmed=st.integers(2, 6))
+def test_a_list_of_an_earlier_moment_is_what_was_listed_then_or_refused(
+    steps: list[tuple[str, str]], trimmed: int
+) -> None:
+    store = Store()
+    seen = {store.revision: store.list("", "things")}
+    for value, (step, name) in enumerate(steps):
+        _do(store, step, name, value)
+        store.create("", "others", _object(f"o{value}"))
+        seen[store.revision] = store.list("", "things")
+    for revision, objects in seen.items():
+        assert store.list_at("", "things", None, revision) == objects
+        assert store.list_at("", "things", "elsewhere", revision) == []
+    middle = sorted(seen)[len(seen) // trimmed]
+    store.forget_before("", "things", middle + 1)
+    for revision, objects in seen.items():
+        try:
+            assert store.list_at("", "things", None, revision) == objects
+        except Expired:
+            assert revision < middle
 
 
 def test_a_revision_that_is_no_longer_in_the_log_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

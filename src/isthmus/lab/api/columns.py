@@ -14,7 +14,7 @@ def for_kind(info: ResourceInfo, printer_columns: Sequence[Object]) -> list[Colu
     """The columns of a kind; `printer_columns` are those of a custom resource's definition."""
     if info.custom:
         return [_NAME, *map(_printer_column, printer_columns), *([] if printer_columns else [_AGE])]
-    if (info.group, info.kind) in _EVENTS:
+    if (info.group, info.kind) == ("", "Event"):
         return list(_EVENT)
     return [_NAME, *_COLUMNS.get((info.group, info.kind), ()), *_LAST.get((info.group, info.kind), (_AGE,))]
 
@@ -135,7 +135,7 @@ def _subjects(kind: str) -> Cell:
 
 
 def _event_object(event: Object) -> str:
-    about = event.get("involvedObject") or event.get("regarding") or {}
+    about = event.get("involvedObject") or {}
     return f"{str(about.get('kind', '')).lower()}/{about.get('name', '')}"
 
 
@@ -171,7 +171,6 @@ def _number(name: str, *path: str) -> Column:
     return Column(name, _at(*path, default=0), type="integer")
 
 
-_EVENTS: Final = (("", "Event"), ("events.k8s.io", "Event"))
 _EVENT: Final = (
     Column("Last Seen", _event_age),
     Column("Type", _at("type", default="")),

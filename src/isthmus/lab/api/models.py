@@ -18,7 +18,6 @@ _PACKAGES: Final = {
     "apiextensions.k8s.io": "apiextensions",
     "apiregistration.k8s.io": "apiregistration",
     "coordination.k8s.io": "coordination",
-    "events.k8s.io": "events",
     "networking.k8s.io": "networking",
     "scheduling.k8s.io": "scheduling",
     "storage.k8s.io": "storage",

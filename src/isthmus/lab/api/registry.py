@@ -57,7 +57,6 @@ BUILT_IN: Final = (
     _info("batch/v1", "CronJob", "cronjobs", "cj", "status", categories="all"),
     _info("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", "status", categories="all"),
     _info("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"),
-    _info("events.k8s.io/v1", "Event", "events", "ev"),
     _info("coordination.k8s.io/v1", "Lease", "leases"),
     _info("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", "status"),
     _info("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", "netpol"),
@@ -132,13 +131,12 @@ REVIEWS: Final = frozenset(info.kind for info in BUILT_IN if info.verbs == _CREA
 
 
 class Registry:
-    """Everything served now. `generation` changes with it, so that discovery documents can be cached."""
+    """Everything served now."""
 
     def __init__(self) -> None:
         self._built_in = {(info.group, info.version, info.resource): info for info in BUILT_IN}
         self._custom: dict[str, tuple[ResourceInfo, ...]] = {}
         self._index = dict(self._built_in)
-        self.generation = 0
 
     def find(self, group: str, version: str, resource: str) -> ResourceInfo | None:
         return self._index.get((group, version, resource))
@@ -167,4 +165,3 @@ class Registry:
         self._index = dict(self._built_in)
         for defined in self._custom.values():
             self._index.update({(info.group, info.version, info.resource): info for info in defined})
-        self.generation += 1

@@ -41,10 +41,6 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "involvedObject.apiVersion": ("involvedObject", "apiVersion"),
     "involvedObject.resourceVersion": ("involvedObject", "resourceVersion"),
     "involvedObject.fieldPath": ("involvedObject", "fieldPath"),
-    "regarding.kind": ("regarding", "kind"),
-    "regarding.namespace": ("regarding", "namespace"),
-    "regarding.name": ("regarding", "name"),
-    "regarding.uid": ("regarding", "uid"),
 }
 
 

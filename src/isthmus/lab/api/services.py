@@ -20,7 +20,6 @@ class Allocator:
         self._network = ipaddress.ip_network(cidr)
         first = self._network.network_address
         self.api_address = str(first + 1)
-        self.dns_address = str(first + 10)
         self._next_address = 11
         self._next_port = 0
 
