@@ -35,14 +35,16 @@ def viz(lab: Lab) -> Iterator[None]:
         lab.apply(cluster, lab.linkerd(cluster, "viz", "install", "--set", "prometheus.enabled=false"))
         lab.kubectl(cluster, "-n", names.VIZ_NAMESPACE, "rollout", "status", "deploy", "--timeout", "60s")
 
+    def uninstall(cluster: str) -> None:
+        """Whole, so that it can be installed again at once."""
+        lab.kubectl(cluster, "delete", "-f", "-", stdin=lab.linkerd(cluster, "viz", "uninstall"))
+
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(install, (EAST, WEST)))
-    try:
-        yield
-    finally:
-        for cluster in (EAST, WEST):
-            objects = lab.linkerd(cluster, "viz", "uninstall")
-            lab.kubectl(cluster, "delete", "--wait=false", "-f", "-", stdin=objects)
+        try:
+            yield
+        finally:
+            list(pool.map(uninstall, (EAST, WEST)))
 
 
 @contextmanager

@@ -30,12 +30,13 @@ def viz(mesh):
         mesh.apply(cluster, mesh.linkerd(cluster, "viz", "install", *_settings(cluster)))
         mesh.kubectl(cluster, "-n", "linkerd-viz", "rollout", "status", "deploy", "--timeout", "60s")
 
+    def uninstall(cluster):
+        mesh.kubectl(cluster, "delete", "-f", "-", stdin=mesh.linkerd(cluster, "viz", "uninstall"))
+
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(install, (EAST, WEST)))
-    yield mesh
-    for cluster in (EAST, WEST):
-        objects = mesh.linkerd(cluster, "viz", "uninstall")
-        mesh.kubectl(cluster, "delete", "--wait=false", "-f", "-", stdin=objects)
+        yield mesh
+        list(pool.map(uninstall, (EAST, WEST)))
 
 
 def _settings(cluster: str) -> list[str]:
