@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.lab.api import rbac
-from isthmus.lab.api.contracts import User
+from isthmus.lab.api.contracts import Asked, User
 
 Object = dict[str, Any]
 JANE = User("jane", groups=("dev", "system:authenticated"))
@@ -62,16 +62,8 @@ def user(name: str) -> Object:
 def ask(store: Roles, who: User, verb: str, what: str, *, namespace: str = "", name: str = "") -> tuple[bool, str]:
     """`what` is `resource`, `resource/subresource` or, with a leading slash, a path."""
     resource, _, subresource = ("", "", "") if what.startswith("/") else what.partition("/")
-    return rbac.Rbac(store).allowed(
-        user=who,
-        verb=verb,
-        group="",
-        resource=resource,
-        subresource=subresource,
-        namespace=namespace,
-        name=name,
-        path=what if what.startswith("/") else "",
-    )
+    path = what if what.startswith("/") else ""
+    return rbac.Rbac(store).allowed(who, Asked(verb, "", resource, subresource, namespace, name, path))
 
 
 READER = role("reader", rule("get,list", "pods"))
@@ -225,6 +217,6 @@ def test_a_rule_grants_what_writing_it_out_grants(found: dict[str, list[str]]) -
     allowed_names = set(found["resourceNames"]) or {"", "a", "b"}
     written_out = set(itertools.product(verbs, groups, resources, allowed_names))
     for verb, group, resource, sub, name in itertools.product(VERBS, GROUPS, RESOURCES, SUBRESOURCES, ("", "a", "b")):
-        request = rbac.Request(verb=verb, group=group, resource=resource, subresource=sub, name=name)
+        request = Asked(verb=verb, group=group, resource=resource, subresource=sub, name=name)
         asked = (verb, group, f"{resource}/{sub}" if sub else resource, name)
         assert rbac.grants(found, request) == (asked in written_out), asked

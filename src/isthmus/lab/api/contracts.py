@@ -35,6 +35,19 @@ SUPERUSER: Final = User(name="kubernetes-admin", groups=("system:masters", "syst
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a user wants to do: to a resource, or at the path of something that is none."""
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
 class ResourceInfo:
     """One resource of one group and version, as discovery shows it."""
 
@@ -102,19 +115,8 @@ class Authenticator(Protocol):
 
 
 class Authorizer(Protocol):
-    def allowed(
-        self,
-        *,
-        user: User,
-        verb: str,
-        group: str,
-        resource: str,
-        subresource: str,
-        namespace: str,
-        name: str,
-        path: str,
-    ) -> tuple[bool, str]:
-        """Whether the user may, and why. `path` is set, and `resource` empty, for non-resource URLs."""
+    def allowed(self, user: User, asked: Asked) -> tuple[bool, str]:
+        """Whether the user may, and why."""
         ...
 
 
@@ -166,18 +168,7 @@ class OpenAuthenticator:
 class OpenAuthorizer:
     """Everything is allowed."""
 
-    def allowed(
-        self,
-        *,
-        user: User,
-        verb: str,
-        group: str,
-        resource: str,
-        subresource: str,
-        namespace: str,
-        name: str,
-        path: str,
-    ) -> tuple[bool, str]:
+    def allowed(self, user: User, asked: Asked) -> tuple[bool, str]:
         return True, ""
 
 

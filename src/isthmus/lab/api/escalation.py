@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
-from isthmus.lab.api.contracts import ApiError, Object, ResourceInfo, User
-from isthmus.lab.api.rbac import GROUP, SUPERUSERS, Rbac, Request, Rule, grants
+from isthmus.lab.api.contracts import ApiError, Asked, Object, ResourceInfo, User
+from isthmus.lab.api.rbac import GROUP, SUPERUSERS, Rbac, Rule, grants
 from isthmus.lab.api.status import forbidden
 
 _ROLES: Final = ("roles", "clusterroles")
@@ -42,29 +42,20 @@ def check(rbac: Rbac, user: User, info: ResourceInfo, namespace: str, obj: Objec
 
 def _trusted(rbac: Rbac, user: User, verb: str, about: tuple[str, str], namespace: str) -> bool:
     resource, name = about
-    return rbac.allowed(
-        user=user,
-        verb=verb,
-        group=GROUP,
-        resource=resource,
-        subresource="",
-        namespace=namespace,
-        name=name,
-        path="",
-    )[0]
+    return rbac.allowed(user, Asked(verb, GROUP, resource, namespace=namespace, name=name))[0]
 
 
-def _requests(rule: Rule) -> Iterator[Request]:
+def _requests(rule: Rule) -> Iterator[Asked]:
     """Everything that a rule allows, one by one; a `*` is asked for as such, and given only by another."""
     verbs = rule.get("verbs") or ()
     for verb, path in itertools.product(verbs, rule.get("nonResourceURLs") or ()):
-        yield Request(verb=verb, path=path)
+        yield Asked(verb=verb, path=path)
     names = rule.get("resourceNames") or ("",)
     for verb, group, full, name in itertools.product(
         verbs, rule.get("apiGroups") or (), rule.get("resources") or (), names
     ):
         resource, _, subresource = full.partition("/")
-        yield Request(verb=verb, group=group, resource=resource, subresource=subresource, name=name)
+        yield Asked(verb=verb, group=group, resource=resource, subresource=subresource, name=name)
 
 
 def _refusal(info: ResourceInfo, user: User, obj: Object, what: str) -> ApiError:

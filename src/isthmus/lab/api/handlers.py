@@ -9,7 +9,7 @@ from aiohttp import web
 
 from isthmus.lab.api import columns, deletion, listing, proxying, requests, scale, selectors, status, tables, watch
 from isthmus.lab.api.bodies import Options, Target, accept, served
-from isthmus.lab.api.contracts import ApiError, Authorizer, Object, ResourceInfo, Reviews, Streaming, User
+from isthmus.lab.api.contracts import ApiError, Asked, Authorizer, Object, ResourceInfo, Reviews, Streaming, User
 from isthmus.lab.api.crd import Definitions
 from isthmus.lab.api.objects import Objects
 from isthmus.lab.api.patch import json_patch, merge_patch
@@ -330,23 +330,13 @@ class Handlers:
 def authorize(authorizer: Authorizer, *, user: User, verb: str, where: requests.Address | None, path: str) -> None:
     """Raise `ApiError` 403 unless the user may."""
     if where is None:
-        allowed, why = authorizer.allowed(
-            user=user, verb=verb, group="", resource="", subresource="", namespace="", name="", path=path
-        )
+        allowed, why = authorizer.allowed(user, Asked(verb, path=path))
         if not allowed:
             message = f'forbidden: User "{user.name}" cannot {verb} path "{path}"' + (f": {why}" if why else "")
             raise ApiError(403, "Forbidden", message)
         return
-    allowed, why = authorizer.allowed(
-        user=user,
-        verb=verb,
-        group=where.group,
-        resource=where.resource,
-        subresource=where.subresource,
-        namespace=where.namespace,
-        name=where.name,
-        path="",
-    )
+    asked = Asked(verb, where.group, where.resource, where.subresource, where.namespace, where.name)
+    allowed, why = authorizer.allowed(user, asked)
     if allowed:
         return
     resource = f"{where.resource}/{where.subresource}" if where.subresource else where.resource

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from isthmus.lab.api.contracts import Object, Reader, User
+from isthmus.lab.api.contracts import Asked, Object, Reader, User
 from isthmus.lab.api.labels import selects
 
 GROUP: Final = "rbac.authorization.k8s.io"
@@ -34,42 +34,18 @@ EVERYBODY: Final[tuple[tuple[str, Rule], ...]] = (
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked for: a resource, or the path of something that is none."""
-
-    verb: str
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    name: str = ""
-    path: str = ""
-
-
-@dataclass(frozen=True)
 class Rbac:
     """Evaluates each request anew: a binding counts from the moment it is stored until the moment it is gone."""
 
     store: Reader
 
-    def allowed(
-        self,
-        *,
-        user: User,
-        verb: str,
-        group: str,
-        resource: str,
-        subresource: str,
-        namespace: str,
-        name: str,
-        path: str,
-    ) -> tuple[bool, str]:
+    def allowed(self, user: User, asked: Asked) -> tuple[bool, str]:
         """Whether some rule grants it, and which binding that rule came by."""
         if SUPERUSERS in user.groups:
             return True, ""
-        request = Request(verb=verb, group=group, resource=resource, subresource=subresource, name=name, path=path)
         missing: list[str] = []
-        for reason, rule in self._grants(user, namespace, missing):
-            if grants(rule, request):
+        for reason, rule in self._grants(user, asked.namespace, missing):
+            if grants(rule, asked):
                 return True, f"RBAC: allowed{reason}"
         return False, "RBAC: " + ", ".join(dict.fromkeys(missing)) if missing else ""
 
@@ -132,7 +108,7 @@ class Rbac:
         ]
 
 
-def grants(rule: Rule, request: Request) -> bool:
+def grants(rule: Rule, request: Asked) -> bool:
     """Whether one rule allows one request."""
     if not _one_of(rule.get("verbs"), request.verb):
         return False
@@ -162,7 +138,7 @@ def _one_of(values: Iterable[str] | None, wanted: str) -> bool:
     return any(value in ("*", wanted) for value in values or ())
 
 
-def _resource_matches(patterns: Iterable[str], request: Request) -> bool:
+def _resource_matches(patterns: Iterable[str], request: Asked) -> bool:
     """`pods` is pods alone; `pods/log` and `*/log` are the subresource; `*` is everything."""
     full = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
     accepted = {"*", full} | ({f"*/{request.subresource}"} if request.subresource else set())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from isthmus.lab.api.contracts import ApiError, Authorizer, Object, Reader, ResourceInfo, User
+from isthmus.lab.api.contracts import ApiError, Asked, Authorizer, Object, Reader, ResourceInfo, User
 from isthmus.lab.api.rbac import Rbac
 from isthmus.lab.api.status import invalid
 from isthmus.lab.api.tokens import Account, InvalidTokenError, Tokens
@@ -122,8 +122,7 @@ def access(authorizer: Authorizer, user: User, spec: Object) -> Object:
         raise ApiError(
             422, "Invalid", f'access review is invalid: spec.resourceAttributes: Invalid value: "": {problem}'
         )
-    allowed, reason = authorizer.allowed(
-        user=user,
+    asked = Asked(
         verb=resource.get("verb") or path.get("verb", ""),
         group=resource.get("group", ""),
         resource=resource.get("resource", ""),
@@ -132,6 +131,7 @@ def access(authorizer: Authorizer, user: User, spec: Object) -> Object:
         name=resource.get("name", ""),
         path=path.get("path", ""),
     )
+    allowed, reason = authorizer.allowed(user, asked)
     return {"allowed": allowed} | ({"reason": reason} if reason else {})
 
 
