@@ -7,6 +7,7 @@ import { listen, now, store } from "./store.js";
 import * as words from "./words.js";
 
 const COLUMNS = 3;
+const MANY = 4;
 const regions = new Map();
 const cards = new Map();
 const depth = new Map();
@@ -140,6 +141,7 @@ function fillNamespace(parts, own, services) {
     const keys = busy.filter(([key]) => depth.get(key) === index).map(([key]) => key).sort();
     keyed(parts.columns[index], keys, parts.cards[index], makeCard);
     parts.columns[index].hidden = keys.length === 0;
+    setAttribute(parts.columns[index], "data-many", keys.length > MANY || null);
   }
   keyed(parts.quiet, own.filter(([key]) => !depth.has(key)).map(([key]) => key).sort(), parts.calm, makeCard);
   const splits = new Set([...store.splits.values()].map((split) => `${split.region}/${split.namespace}/${split.service}`));

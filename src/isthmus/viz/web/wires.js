@@ -10,6 +10,7 @@ const LABEL = 208;
 const LANE = 58;
 const FIRST = 46;
 const WIDE = 760;
+const REMEASURE = 5000;
 
 export function wires(map) {
   const surface = svg("svg", { class: "wires", "aria-hidden": "true" });
@@ -26,7 +27,12 @@ export function wires(map) {
   observer.observe(map);
   addEventListener("resize", () => schedule());
   let waiting = false;
-  function schedule() {
+  let measured = 0;
+  const rects = new Map();
+  const doors = new Map();
+  // Measuring makes the browser lay the page out at once: not for each number that changes.
+  function schedule(moved = true) {
+    if (moved || performance.now() - measured > REMEASURE) measured = 0;
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => {
@@ -57,14 +63,19 @@ export function wires(map) {
   }
 
   function place() {
-    const frame = map.getBoundingClientRect();
     const wide = innerWidth > WIDE;
+    let frame = null;
     const rect = (node) => {
+      frame ??= map.getBoundingClientRect();
       const found = node.getBoundingClientRect();
       return { left: found.left - frame.left, right: found.right - frame.left, top: found.top - frame.top, height: found.height, width: found.width };
     };
+    if (!measured) {
+      rects.clear();
+      doors.clear();
+      measured = performance.now();
+    }
     const used = new Set();
-    const rects = new Map();
     const box = (key) => {
       if (!rects.has(key)) {
         const card = cardOf(key);
@@ -72,7 +83,6 @@ export function wires(map) {
       }
       return rects.get(key);
     };
-    const doors = new Map();
     const door = (name) => {
       if (!doors.has(name)) {
         const parts = regionOf(name);
@@ -123,6 +133,8 @@ export function wires(map) {
         labels.delete(key);
       }
     }
+    if (wide && !rects.has("")) rects.set("", map.offsetHeight);
+    const height = rects.get("") ?? 0;
     pairs.forEach((key, index) => {
       const each = found.get(key);
       const label = labels.get(key) ?? makeLabel(key, each);
@@ -136,7 +148,7 @@ export function wires(map) {
       used.add(line(`crossing ${key}`, crossing(from.leave, to.arrive, drop), each.n, { crossing: true, stale: each.stale, ends: each.ends }));
       const spot = middle(from.leave, to.arrive, drop);
       const base = Math.max(from.leave.y, to.arrive.y);
-      label.box.style.transform = `translate(${Math.round(spot.x - LABEL / 2)}px, ${Math.round(spot.y - map.offsetHeight - 20)}px)`;
+      label.box.style.transform = `translate(${Math.round(spot.x - LABEL / 2)}px, ${Math.round(spot.y - height - 20)}px)`;
       label.bottom = spot.y - base;
     });
     setAttribute(strait, "data-wide", wide || null);
@@ -178,7 +190,7 @@ export function wires(map) {
   return {
     surface,
     update(change) {
-      if (change.shape || ["edges", "links", "regions"].some((name) => change.tables.has(name))) schedule();
+      if (change.shape || ["edges", "links", "regions"].some((name) => change.tables.has(name))) schedule(change.shape);
     },
   };
 }
