@@ -27,4 +27,4 @@ def test_the_page_is_served_on_loopback_and_asks_what_the_role_allows():
     assert viz_web.API_PORT == api.PORT
     (role,) = [item for item in viz_web.shared_access("linkerd-viz") if item["kind"] == "Role"]
     (name,) = role["rules"][0]["resourceNames"]
-    assert web_sources.REMOTE == f"/api/v1/namespaces/linkerd-viz/services/{name}/proxy"
+    assert f"/api/v1/namespaces/linkerd-viz/services/{name}/proxy" == web_sources.REMOTE

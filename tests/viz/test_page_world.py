@@ -1,12 +1,14 @@
 """One picture of all clusters from what each of them shows."""
 
+import asyncio
+
 import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.viz import pages
 from tests.viz.pages import EAST, LINKED, NOW, WEST, call, party, picture, seen, workload
 
-from isthmus.viz.web_sources import SourceError, heard
+from isthmus.viz.web_sources import Follower, SourceError, heard
 from isthmus.viz.web_story import Lag, Story
 from isthmus.viz.web_world import UNNAMED, changes, compose
 
@@ -118,3 +120,18 @@ def test_credentials_of_links_never_reach_the_page():
     world = compose(NAMED)
     assert "credentials" not in world.links["west>east"]
     assert picture("west", workloads=(workload("a"),)).links == ()
+
+
+async def test_an_own_api_server_that_hangs_is_told_and_ends_nothing():
+    async def never():
+        await asyncio.Event().wait()
+
+    follower = Follower("east", never, lambda: None)
+    with pytest.raises(SourceError, match="did not give the credentials"):
+        await follower.ask("/", seconds=0.01)
+
+
+def test_a_name_that_is_no_text_is_refused_before_it_reaches_anybody():
+    body = msgspec.json.encode(EAST).replace(b'"east.example"', b'"\\ud800"')
+    with pytest.raises(SourceError, match="cannot be read"):
+        heard(seen("east", None), body, now=NOW)

@@ -201,8 +201,11 @@ class Follower:
     async def ask(self, path: str, *, seconds: float) -> bytes:
         """Raises SourceError."""
         if self._fetcher is None:
-            async with asyncio.timeout(seconds):
-                self._fetcher = await self._connect()
+            try:
+                async with asyncio.timeout(seconds):
+                    self._fetcher = await self._connect()
+            except TimeoutError:
+                raise SourceError("unreachable", "This cluster's API server did not give the credentials.") from None
         return await self._fetcher.fetch(path, seconds=seconds)
 
     async def _drop(self) -> None:
