@@ -17,8 +17,8 @@ from isthmus.kube.client import Client
 from isthmus.kube.kinds import ACCESS_REVIEWS, Object
 from isthmus.multicluster.links import Link
 
-EVERY: Final = 3.0
-TIMEOUT: Final = 3.0
+EVERY: Final = 2.5
+TIMEOUT: Final = 2.5
 TOLERATED: Final = 2
 """Beats that may be missed in a row, less one: a single lost packet is no outage."""
 REVIEWED_EVERY: Final = 3
