@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from isthmus import names
-from isthmus.proxy.tap import Wish, address, told
+from isthmus.proxy.tap import Wish
+from isthmus.proxy.traces import address, told
 
 POD = "10.0.0.7"
 
