@@ -100,17 +100,33 @@ async def test_a_pod_without_a_proxy_is_reached_through_the_gateway(linked: Link
     assert other.served == 1
 
 
-@pytest.mark.parametrize(
-    "authority",
-    ["127.0.0.1:22", "outbound/127.0.0.1:80", "export/127.0.0.1:80", "gateway/east", "../127.0.0.1:80", "a.example:80"],
-)
-async def test_a_forged_authority_is_refused_at_once(linked: Linked, authority: str) -> None:
+def _forged(linked: Linked, authority: str) -> Endpoint:
     host, _, port = authority.rpartition(":")
-    forged = Endpoint(Address(host or authority, int(port) if host else 80), linked.server.identity, gateway="east")
+    return Endpoint(Address(host or authority, int(port) if host else 80), linked.server.identity, gateway="east")
+
+
+@pytest.mark.parametrize("authority", ["127.0.0.1:22", "a.example:80"])
+async def test_a_forged_authority_is_refused_at_once(linked: Linked, authority: str) -> None:
+    forged = _forged(linked, authority)
     for _ in range(2):
         started = monotonic()
         assert (await linked.get((forged,))).status == 503
         assert monotonic() - started < 1
+    _asks_for_exports_only(linked)
+
+
+@pytest.mark.parametrize(
+    "authority", ["outbound/127.0.0.1:80", "export/127.0.0.1:80", "gateway/east", "../127.0.0.1:80"]
+)
+async def test_what_is_no_authority_at_all_ends_the_connection(linked: Linked, authority: str) -> None:
+    """The gateway's HTTP/2 takes it for a broken client; others have connections of their own."""
+    asked = len(linked.mesh.ads.asked)
+    assert (await linked.get((_forged(linked, authority),))).status == 503
+    assert [name for node, name in linked.mesh.ads.asked[asked:] if node == "gateway"] == []
+    assert (await linked.get((linked.server.endpoint(gateway="east"),))).status == 200
+
+
+def _asks_for_exports_only(linked: Linked) -> None:
     asked = [name for node, name in linked.mesh.ads.asked if node == "gateway"]
     assert all(name.startswith("export/") and name.count("/") == 1 for name in asked)
 
