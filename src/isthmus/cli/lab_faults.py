@@ -12,8 +12,6 @@ from isthmus.cli.lab_options import dir_option, fail, lab_at
 if TYPE_CHECKING:
     from isthmus.lab.config import LabDir
 
-WAYS = ("kill", "hang", "blackhole", "heal")
-
 
 def _output(command: Callable[..., Any]) -> Callable[..., Any]:
     kinds = click.Choice(["text", "json"])

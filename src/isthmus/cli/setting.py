@@ -13,7 +13,7 @@ from isthmus.install.schema import Tree, ValuesError
 
 SETTING: Final = (
     click.option("-f", "--values", multiple=True, metavar="FILE", help="YAML file of values; may be repeated"),
-    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a value: proxy.logLevel=info"),
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a value: imagePullPolicy=Never"),
     click.option("--set-string", multiple=True, metavar="NAME=TEXT", help="Set a value to text, even 1 or true"),
     click.option("--set-file", multiple=True, metavar="NAME=FILE", help="Set a value to what a file holds"),
 )

@@ -21,8 +21,6 @@ _NOBODY = "spiffe://nobody"
 _DIRECT_CONNECT_TIMEOUT = 0.5
 _TUNNEL_CONNECT_TIMEOUT = 1.0
 """A first connection through a gateway takes four round trips: TCP, TLS, CONNECT, and the inner TLS."""
-NEVER_OVERFLOW = 100_000
-"""An overprovisioning factor: the next group gets traffic only when nothing before it is healthy."""
 
 
 def cluster(outbound: OutboundCluster) -> Any:
