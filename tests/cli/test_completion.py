@@ -13,6 +13,8 @@ from tests.terminal import Terminal
 from isthmus.cli.main import COMMANDS
 
 READY = re.compile(r"READY> $")
+DISCARD = "\x15"
+"""Ctrl-U. Not Ctrl-C, which bash heeds only at the next key when it comes faster than a person types."""
 QUIET = {"bash": ["bash", "--norc", "--noprofile", "-i"], "zsh": ["zsh", "-f", "-i"]}
 SET_UP = {
     "bash": "PS1='READY> '; source <(linkerd completion bash); source <(isthmus completion bash)\n",
@@ -47,7 +49,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_tab_completes_commands_flags_and_choices(shell: Terminal, typed: str, completed: str) -> None:
     shell.type(f"{typed}\t")
     shell.read_until(re.compile(re.escape(completed) + "$"))
-    shell.type("\x03")
+    shell.type(f"{DISCARD}\n")
     shell.read_until(READY)
 
 
