@@ -1,5 +1,6 @@
 """Calls to an API server, and what a person is told when one fails."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -81,6 +82,23 @@ async def test_a_server_that_is_not_there_is_unreachable() -> None:
 
 
 # --- kubeconfig -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "date", ["", "noon", "Fri, 31 Dec 9999 23:59:59 -2300", f"Thu, 01 Jan 2026 00:00:00 +{10**20}"]
+)
+async def test_a_server_that_tells_no_time_that_there_is_gives_a_problem_in_words(date: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: {date}\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(fake.kubeconfig(f"http://127.0.0.1:{port}")) as client:
+            with pytest.raises(errors.KubeError, match="does not say what time it is"):
+                await client.clock()
 
 
 def test_files_are_merged_and_the_first_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 """Whom a cluster believes, and that nobody can take what another one holds."""
 
+import ssl
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,30 @@ def test_what_is_refused_and_why(item: Claim, expected: str) -> None:
 def test_a_certificate_that_is_no_authority_vouches_for_nobody() -> None:
     server = pki.make_server_certificate(pki.make_root("r"), dns_names=["a.example"]).cert_pem
     assert verdict(claim(bundle=A + pki.certificate_pem(pki.load_certificates(server)[0]))) == ("InvalidBundle", "")
+
+
+def strange(old: str, new: str) -> str:
+    """A root in which something is written that no library expects."""
+    root = pki.load_certificates(pki.make_root("strange").cert_pem)[0].public_bytes(Encoding.DER)
+    assert bytes.fromhex(old) in root
+    return ssl.DER_cert_to_PEM_cert(root.replace(bytes.fromhex(old), bytes.fromhex(new)))
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        pytest.param(strange("a003020102", "a003020107"), id="a version that there is not"),
+        pytest.param(strange("06082a8648ce3d030107", "06082a8648ce3d030177"), id="an unknown curve"),
+        pytest.param(strange("06072a8648ce3d0201", "06072a8648ce3d0277"), id="an unknown kind of key"),
+        pytest.param(strange("0603551d0e", "0603551d0f"), id="one extension twice"),
+        pytest.param(strange("0603551d0e", "0603551d11"), id="an extension that is not what it says"),
+    ],
+)
+def test_a_certificate_that_nobody_can_read_spoils_no_other_clusters_claim(bundle: str) -> None:
+    found = judged(claim("hostile", domain="hostile.example", bundle=bundle), claim("good"))
+    assert {name: each.reason for name, each in found.items()} == {"hostile": "InvalidBundle", "good": "Accepted"}
+    proof = Claim(key=("n", "hostile"), created="", roots=Roots(DERIVED, B, lineage=A + bundle))
+    assert verdict(proof) == ("NotItsRoot", "")
 
 
 def test_a_domain_belongs_to_who_claimed_it_first() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from isthmus import names
 from isthmus.identity import ca
@@ -51,6 +52,13 @@ def test_the_gateway_that_a_link_names_is_told_from_every_other_server(shown: x5
     assert reason(None) == "NotAGateway"
     nobody = pki.load_certificates(pki.make_root("no workload").cert_pem)[0]
     assert reason(nobody) == "NotAGateway"
+
+
+def test_a_certificate_with_one_extension_twice_is_nobodys(shown: x509.Certificate) -> None:
+    key_usage, other = bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d25")
+    twice = shown.public_bytes(Encoding.DER).replace(key_usage, other)
+    assert twice != shown.public_bytes(Encoding.DER)
+    assert reason(x509.load_der_x509_certificate(twice), 20) == "NotAGateway"
 
 
 def test_who_refuses_a_connection_is_told_from_who_shows_nothing() -> None:

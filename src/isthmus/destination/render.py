@@ -12,6 +12,7 @@ from isthmus.destination import wire
 from isthmus.destination.wire import Served
 from isthmus.envoy import absent as nothing
 from isthmus.envoy import admission, gateway, listeners, outbound, resources, tls
+from isthmus.kube import pki
 from isthmus.mesh.model import ExportCluster, GatewayCluster, OutboundCluster, ProxyConfig, Trust
 
 Model = OutboundCluster | GatewayCluster | ExportCluster | Trust | ProxyConfig
@@ -46,6 +47,6 @@ def usable_roots(text: str) -> str | None:
     """The certificates of a bundle, each once, in one canonical form; None if there is none that can be read."""
     try:
         certificates = x509.load_pem_x509_certificates(text.encode())
-    except ValueError:
+    except pki.UNREADABLE:
         return None
     return "".join(sorted({each.public_bytes(Encoding.PEM).decode() for each in certificates})) or None

@@ -88,7 +88,7 @@ class _Connection:
             raise requests.failure(_VERSION, answer.status_code, answer.content, self.server)
         try:
             return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, OverflowError) as error:
             raise errors.KubeError(f"{self.server} does not say what time it is") from error
 
     def unreachable(self, about: str, error: Exception) -> errors.KubeError:

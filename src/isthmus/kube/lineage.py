@@ -71,7 +71,7 @@ def key_digest(certificate: x509.Certificate) -> str:
         key = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-    except (ValueError, TypeError):
+    except pki.UNREADABLE:
         return ""
     digest = hashes.Hash(hashes.SHA256())
     digest.update(key)
@@ -90,5 +90,5 @@ def _endorses(certificate: x509.Certificate, trust_domain: str) -> bool:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return names == _name(trust_domain) and not pki.may_sign(certificate)
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *pki.UNREADABLE):
         return False

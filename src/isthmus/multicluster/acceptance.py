@@ -190,7 +190,7 @@ def _certificates(bundle: str) -> tuple[x509.Certificate, ...]:
     """Those in a bundle; none when it is too large or cannot be read."""
     try:
         return tuple(x509.load_pem_x509_certificates(bundle.encode())) if len(bundle) <= MAX_BUNDLE else ()
-    except ValueError:
+    except pki.UNREADABLE:
         return ()
 
 
@@ -202,7 +202,7 @@ def _digests(bundle: str) -> Digests:
 def _digest(certificate: x509.Certificate) -> str:
     try:
         key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, TypeError):
+    except pki.UNREADABLE:
         return ""
     return hashlib.sha256(key).hexdigest()
 
@@ -213,10 +213,7 @@ def _canonical(bundle: str) -> str:
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return bool(_digest(certificate)) and pki.may_sign(certificate)
-    except ValueError:
-        return False
+    return bool(_digest(certificate)) and pki.may_sign(certificate)
 
 
 def _subject(certificate: x509.Certificate) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from cryptography import x509
 
 from isthmus import names
+from isthmus.kube import pki
 
 LIMIT: Final = 2.5
 """Seconds in which a gateway that is there has shown its certificate, on any network that is worth linking."""
@@ -81,7 +82,7 @@ def identity(certificate: x509.Certificate) -> str:
     """The SPIFFE ID in a certificate, "" without one."""
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *pki.UNREADABLE):
         return ""
     found = alternatives.get_values_for_type(x509.UniformResourceIdentifier)
     return next((uri for uri in found if uri.startswith("spiffe://")), "")
@@ -101,7 +102,7 @@ async def _certificate(host: str, port: int, roots: str) -> x509.Certificate | N
     try:
         shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         return x509.load_der_x509_certificate(shown) if shown else None
-    except ValueError:
+    except pki.UNREADABLE:
         return None
     finally:
         writer.transport.abort()

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from isthmus import names
-from isthmus.kube import errors
+from isthmus.kube import errors, pki
 from isthmus.kube.client import Client
 from isthmus.kube.kinds import Object
 from isthmus.kube.watch import Signal
@@ -111,7 +111,7 @@ def _same_domain(own: trust.Roots, theirs: trust.Roots, target: str) -> Conditio
 def _fingerprints(roots: trust.Roots) -> frozenset[bytes]:
     try:
         certificates = x509.load_pem_x509_certificates(roots.bundle.encode())
-    except ValueError:
+    except pki.UNREADABLE:
         return frozenset()
     return frozenset(certificate.public_bytes(Encoding.DER) for certificate in certificates)
 
