@@ -1,6 +1,5 @@
 """Lines of Prometheus' text format. Another party wrote them: a line that cannot be read is no line. Pure."""
 
-import math
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -8,6 +7,8 @@ from typing import Final
 LONGEST_LINE: Final = 8192
 LONGEST_VALUE: Final = 256
 """Characters of a label's value; what is longer is cut, for nobody can read it in a table."""
+LARGEST: Final = 2.0**53
+"""Beyond it a float does not count one by one; what one pod writes must not add up to infinity for all."""
 _NAME: Final = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL: Final = re.compile(rb'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -15,7 +16,7 @@ _ESCAPES: Final = {"n": "\n", "\\": "\\", '"': '"'}
 
 
 def lines(body: bytes) -> Iterator[tuple[bytes, float]]:
-    """Series as written (`name{labels}`), and their finite values. A timestamp is ignored."""
+    """Series as written (`name{labels}`), and their values, none beyond `LARGEST`. A timestamp is ignored."""
     for line in body.split(b"\n"):
         if not line or line[:1] == b"#" or len(line) > LONGEST_LINE:
             continue
@@ -28,7 +29,7 @@ def lines(body: bytes) -> Iterator[tuple[bytes, float]]:
             value = float(tail.split(None, 1)[0])
         except (ValueError, IndexError):
             continue
-        if math.isfinite(value):
+        if abs(value) <= LARGEST:
             yield head, value
 
 
