@@ -40,5 +40,10 @@ def test_what_is_no_metrics_is_nothing_and_does_no_harm(body: bytes) -> None:
 
 
 def test_a_line_that_cannot_be_read_hides_no_other() -> None:
-    text = 'a{b="c" 1\na{b=c} 2\na{b="c",b="d"} 3\na{b="c"}\na NaN\na 1e999\na -1e300\n' + "x" * 9000 + ' 1\nok{b="c",} 4\n'
+    text = 'a{b="c" 1\na{b=c} 2\na{b="c",b="d"} 3\na{b="c"}\n' + "x" * 9000 + ' 1\nok{b="c",} 4\n'
     assert [each for each in read(text) if each[0]] == [(("ok", {"b": "c"}), 4.0)]
+
+
+def test_values_that_no_proxy_counts_to_are_left_out() -> None:
+    text = "a NaN\na 1e999\na 1.7e308\na -1e300\nok 9007199254740992\n"
+    assert read(text) == [(("ok", {}), 2.0**53)]
