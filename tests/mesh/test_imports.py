@@ -115,6 +115,15 @@ def test_another_cluster_cannot_lead_plain_requests_to_what_is_here(state: State
     assert groups(state) == [[("east", "10.1.0.7", None)]]
 
 
+def test_nor_by_another_spelling_of_an_address(state: State) -> None:
+    make.put(state, flat(), make.service("db", "fd00::10", 8080))
+    linked(state, "east", gateway=False)
+    claimed = ("fd00::11", "fd00:0:0:0:0:0:0:10", "FD00::10", "fd00::10%eth0", "::ffff:10.96.0.20")
+    item = make.endpoint_slice("web", *map(make.endpoint, claimed))
+    state.set_remote(("east", "shop", "web"), Remote((item,)))
+    assert groups(state) == [[("east", "fd00::11", None)]]
+
+
 # --- federated services -----------------------------------------------------------------------------------------------
 
 

@@ -87,7 +87,7 @@ def _is_elsewhere(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+    if isinstance(address, IPv6Address) and (address.ipv4_mapped or address.scope_id):
         return False
     return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from isthmus import names
@@ -205,8 +206,11 @@ def _remote(state: State, mirror: Mirrored, port: _Port, *, gateway: bool) -> _F
 
 
 def _is_ours(state: State, address: Address) -> bool:
-    """Whether something of this cluster has the address: another one cannot lead requests there in plain text."""
-    host = address.host
+    """Whether something of this cluster has the address: another one cannot lead requests there in plain text.
+
+    An IPv6 address can be written in many ways; objects of this cluster have the usual one.
+    """
+    host = str(ip_address(address.host))
     return bool(state.service_at(host) or state.workload_at(host) or state.backed_by(host))
 
 
