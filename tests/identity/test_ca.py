@@ -124,6 +124,14 @@ def test_a_request_without_names_is_refused(issuer):
         sign(request.public_bytes(serialization.Encoding.PEM).decode(), issuer)
 
 
+def test_a_request_for_a_kind_of_name_that_nobody_reads_is_refused_in_words(issuer):
+    name = x509.UnrecognizedExtension(x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex("3004a3020500"))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(name, critical=False)
+    request = builder.sign(pki.make_key(), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    with pytest.raises(ca.Refusal, match="not a readable PEM"):
+        sign(request, issuer)
+
+
 def test_a_request_for_a_ca_is_refused(issuer):
     with pytest.raises(ca.Refusal, match="asks for a CA certificate") as refused:
         sign(custom_request(pki.make_key(), x509.BasicConstraints(ca=True, path_length=None)), issuer)

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -103,7 +102,7 @@ def _checked_key(request_pem: str, identity: Identity) -> CertificatePublicKeyTy
         key = request.public_key()
         signed = request.is_signature_valid
         extensions = list(request.extensions)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
+    except pki.UNREADABLE as error:
         raise Refusal("unreadable", "the certificate request is not a readable PEM PKCS #10 request") from error
     if not signed:
         raise Refusal("bad_signature", "the certificate request is not signed by the key that it names")
