@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tests.kube import api as fake
 
-from isthmus.kube import config, errors, kinds
+from isthmus.kube import config, errors, kinds, requests
 from isthmus.kube.client import SyncClient, connect, connect_sync
 from isthmus.resources.core import CONFIG_MAPS
 
@@ -99,6 +99,15 @@ async def test_a_server_that_tells_no_time_that_there_is_gives_a_problem_in_word
         async with connect(fake.kubeconfig(f"http://127.0.0.1:{port}")) as client:
             with pytest.raises(errors.KubeError, match="does not say what time it is"):
                 await client.clock()
+
+
+@pytest.mark.parametrize("body", [b"no", b'{"data": {"a": "\xff"}}', b'{"x": ' + b"[" * 9999 + b"]" * 9999 + b"}"])
+def test_an_answer_that_cannot_be_read_is_a_problem_in_words(body: bytes) -> None:
+    request = requests.get(CONFIG_MAPS, "a", "shop")
+    with pytest.raises(errors.ApiError, match="sent an answer about ConfigMap shop/a that cannot be read"):
+        requests.decode(request, 200, body, "cluster east")
+    with pytest.raises(errors.ApiError):
+        requests.decode(request, 500, body, "cluster east")
 
 
 def test_files_are_merged_and_the_first_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,11 +109,24 @@ def test_the_age_of_numbers_does_not_depend_on_the_other_clusters_clock():
     assert (read.state, read.read_at) == ("live", NOW - 7)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"version": 3}', b'{"unchanged": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"<html>", b'{"version": 3}', b'{"unchanged": 1}', b'{"version": "\xff"}'),
+        b'{"x": ' + b"[" * 9999 + b"]" * 9999 + b"}",
+    ],
+)
 def test_an_answer_that_is_no_picture_is_said_to_be_none(body):
     with pytest.raises(SourceError, match="cannot be read") as told:
         heard(seen("east", None), body, now=NOW)
     assert told.value.state == "unreadable"
+
+
+def test_of_a_picture_that_nobody_painted_no_more_is_kept_than_can_be_shown():
+    body = msgspec.json.encode(replace(EAST, problems=("x",) * 2000))
+    found = heard(seen("east", None), body, now=NOW).picture
+    assert found is not None
+    assert len(found.problems) == 1000
 
 
 def test_credentials_of_links_never_reach_the_page():

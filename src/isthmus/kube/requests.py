@@ -21,6 +21,8 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 PAGE: Final = 500
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises over what another party sent: text that is no UTF-8 and deep nesting are no DecodeError."""
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ def decode_page(request: Request[Page[T]], kind: Kind[T], code: int, body: bytes
 def _item(kind: Kind[T], raw: msgspec.Raw) -> T | None:
     try:
         return decoder(kind.decode_as).decode(raw)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         log.warning("skipped an object of %s that cannot be read: %s", kind.describe(), error)
         return None
 
@@ -164,7 +166,7 @@ def decode(request: Request[A], code: int, body: bytes, server: str) -> A:
         raise failure(request, code, body, server)
     try:
         return decoder(request.answer).decode(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         sentence = f"{server} sent an answer about {request.about} that cannot be read: {error}"
         raise errors.ApiError(sentence, code=code) from error
 
@@ -172,7 +174,7 @@ def decode(request: Request[A], code: int, body: bytes, server: str) -> A:
 def failure(request: Request[Any], code: int, body: bytes, server: str) -> errors.ApiError:
     try:
         status: _Status = decoder(_Status).decode(body)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         status = _Status(message=body[:200].decode(errors="replace"))
     return errors.api_error(
         code, reason=status.reason, message=status.message, server=server, about=request.about, verb=request.verb

@@ -182,7 +182,7 @@ class Informer(Generic[T]):
                 self._heard()
                 return
             item = requests.decoder(self.kind.decode_as).decode(event.object)
-        except msgspec.DecodeError as error:
+        except requests.UNREADABLE as error:
             log.warning("skipped an object of %s that cannot be read: %s", self.kind.describe(self.namespace), error)
             return
         self._version = resource_version_of(item)

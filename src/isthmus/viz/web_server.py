@@ -17,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
+from isthmus.kube.requests import UNREADABLE
 from isthmus.viz.api import QUERY
 from isthmus.viz.web_picture import DETAIL_PATH, DetailQuestion
 from isthmus.viz.web_sources import SourceError
@@ -133,7 +134,7 @@ class Server:
             msgspec.json.decode(body)
         except SourceError as error:
             body = msgspec.json.encode({"refused": error.reason})
-        except (msgspec.DecodeError, TimeoutError) as error:
+        except (*UNREADABLE, TimeoutError) as error:
             body = msgspec.json.encode({"refused": f"There is no answer that can be read: {error or 'too late'}."})
         return web.Response(body=body, content_type="application/json")
 

@@ -14,8 +14,10 @@ from isthmus import names
 from isthmus.kube import client as kube
 from isthmus.kube import errors
 from isthmus.kube.meta import Key
+from isthmus.kube.requests import UNREADABLE
 from isthmus.resources.core import SECRETS
 from isthmus.viz.api import PORT
+from isthmus.viz.web_cluster import MOST_CALLS, MOST_SERVICES, MOST_WORKLOADS
 from isthmus.viz.web_picture import PICTURE_PATH, LinkPicture, Picture, Unchanged
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ PATIENCE: Final = 1.5
 """Seconds for one answer: with the period, a cluster that is gone shows as such within three."""
 DETAIL_PATIENCE: Final = 5.0
 MOST_BYTES: Final = 8 * 1024 * 1024
+MOST_OTHERS: Final = 1000
+"""Links, splits, tunnels and problems of one cluster."""
 REMOTE: Final = f"/api/v1/namespaces/{names.VIZ_NAMESPACE}/services/{names.VIZ_METRICS_API}:{PORT}/proxy"
 """The metrics API of a linked cluster, by way of its API server: the only path there that this may take."""
 
@@ -66,7 +70,7 @@ def heard(before: Seen, body: bytes, *, now: float) -> Seen:
     """After an answer. Raises SourceError for one that cannot be read."""
     try:
         answer = _decoded(body)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise SourceError("unreadable", f"Its metrics API sent what cannot be read: {error}.") from error
     picture = answer if isinstance(answer, Picture) else before.picture
     age = max(answer.now - answer.at, 0.0)
@@ -76,7 +80,21 @@ def heard(before: Seen, body: bytes, *, now: float) -> Seen:
 def _decoded(body: bytes) -> Picture | Unchanged:
     if body.startswith(b'{"unchanged"'):
         return msgspec.json.decode(body, type=Unchanged)
-    return msgspec.json.decode(body, type=Picture)
+    return _bounded(msgspec.json.decode(body, type=Picture))
+
+
+def _bounded(picture: Picture) -> Picture:
+    """No more of anything than a metrics API paints: what a page does with it grows faster than it does."""
+    return msgspec.structs.replace(
+        picture,
+        workloads=picture.workloads[:MOST_WORKLOADS],
+        calls=picture.calls[:MOST_CALLS],
+        services=picture.services[:MOST_SERVICES],
+        splits=picture.splits[:MOST_OTHERS],
+        links=picture.links[:MOST_OTHERS],
+        tunnels=picture.tunnels[:MOST_OTHERS],
+        problems=picture.problems[:MOST_OTHERS],
+    )
 
 
 class OwnFetcher:
