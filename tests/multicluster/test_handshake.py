@@ -23,8 +23,8 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture(scope="module")
 def shown() -> x509.Certificate:
-    root = pki.make_root("east")
-    issuer = pki.make_issuer(root, common_name="issuer")
+    root = pki.make_root("east", now=NOW)
+    issuer = pki.make_issuer(root, common_name="issuer", now=NOW)
     signer = load_issuer(cert_pem=issuer.cert_pem, key_pem=issuer.key_pem, roots_pem=root.cert_pem, now=NOW)
     subject = ca.workload_names(GATEWAY)
     leaf = ca.issue(pki.make_key().public_key(), subject, issuer=signer, now=NOW, validity=ca.Validity())
