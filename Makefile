@@ -30,7 +30,7 @@ process: setup
 	$(AS_ROOT) $(BIN)/pytest tests -m "process and not lab" -n 2
 
 e2e: setup
-	$(AS_ROOT) $(BIN)/pytest tests -m lab
+	$(AS_ROOT) $(BIN)/pytest tests -m lab -n 2 --dist loadfile
 
 # What an ordinary user gets of the lab, in short: the demo, the lab's own tests and a request.
 rootless: setup

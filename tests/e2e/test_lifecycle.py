@@ -160,7 +160,8 @@ def test_what_kubectl_shows_of_a_link_is_true(mesh: Lab) -> None:
     assert header.split() == ["NAME", "TARGET", "GATEWAY", "ALIVE", "SERVICES", "READY", "REASON", "AGE"]
     gateway = mesh.get(EAST, "service", "linkerd-gateway", "-n", "linkerd-multicluster")
     (address,) = [entry["ip"] for entry in gateway["status"]["loadBalancer"]["ingress"]]
-    assert row.split()[:7] == ["linkerd-cluster-east", "cluster-east", address, "True", "1/1", "True", "Ready"]
+    where = f"{address}:4143"
+    assert row.split()[:7] == ["linkerd-cluster-east", "cluster-east", where, "True", "1/1", "True", "Ready"]
     slices = mesh.get(WEST, "endpointslice", MIRROR)
     assert [endpoint["addresses"] for endpoint in slices["endpoints"]] == [[address]]
     assert [port["port"] for port in slices["ports"]] == [4143]

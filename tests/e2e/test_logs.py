@@ -32,6 +32,7 @@ def logged(mesh: Lab, cluster: str) -> list[tuple[str, str]]:
         (f"{cluster} {pod['metadata']['name']}", line)
         for namespace in (names.CONTROL_PLANE_NAMESPACE, names.MULTICLUSTER_NAMESPACE)
         for pod in mesh.get(cluster, "pods", "-n", namespace)
+        if "deletionTimestamp" not in pod["metadata"]
         for container in pod["spec"]["containers"]
         if container["image"].partition(":")[0].endswith(f"/{names.CONTROLLER_IMAGE}")
         for line in mesh.kubectl(

@@ -18,8 +18,13 @@ pytestmark = pytest.mark.lab
 UP = [str(BIN / "isthmus"), "lab", "up", "--clusters", "solo", "--dir"]
 
 
+AS_ON_A_TERMINAL = ("env", "--default-signal=INT")
+"""A test that runs beside others is deaf to Ctrl-C, and so would be what it starts."""
+
+
 def begin(path):
-    return subprocess.Popen([*UP, str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    words = [*AS_ON_A_TERMINAL, *UP, str(path)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def wait(condition, what):
