@@ -213,6 +213,8 @@ async def test_an_application_that_is_down_is_a_503_that_says_so(west: West) -> 
 async def test_a_renewed_certificate_is_taken_without_a_restart(west: West, app: Echo) -> None:
     renamed = west.mesh.authority.identity("renamed")
     updates = f"cluster.outbound/{west.vip}:80.client_ssl_socket_factory.ssl_context_update_by_sds"
+    async with west.session.get(f"http://{west.vip}/") as reply:
+        assert reply.status == 200
     before = await west.mesh.stat(west.client, updates)
     west.client.present(west.mesh.authority.issue(renamed))
     await west.mesh.reaches(west.client, updates, before + 1)
