@@ -49,7 +49,7 @@ def test_requests_to_another_cluster_are_counted_exactly_by_both_and_named_after
             labels
             for samples in new
             for each, labels, _ in samples.all
-            if each == "request_total" and wanted.items() <= labels.items()
+            if each == "response_total" and (wanted | {"status_code": "200"}).items() <= labels.items()
         ][:1]
         for new, wanted in after
     ]
