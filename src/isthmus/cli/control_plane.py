@@ -173,6 +173,15 @@ class ControlPlane:
             raise Problem(f"{kind.describe(namespace, name)} does not exist: {REINSTALL}") from None
 
 
+def lasting_pods(client: "SyncClient", namespace: str) -> list[Object]:
+    """The namespace's pods that are meant to stay."""
+    return [
+        pod
+        for pod in client.list(PODS, namespace)
+        if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") != "Succeeded"
+    ]
+
+
 def require_ready(pod: Object, container: str | None = None) -> None:
     """Raises unless the pod (or one of its containers) is ready, and says what it waits for."""
     status = pod.get("status", {})

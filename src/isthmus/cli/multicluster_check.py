@@ -9,7 +9,7 @@ from isthmus import names
 from isthmus.cli import health
 from isthmus.cli.check import kubernetes_api, wait_option
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import PODS, require_ready
+from isthmus.cli.control_plane import lasting_pods, require_ready
 from isthmus.cli.health import Category, Check, Problem, Remark, Settled
 from isthmus.cli.link_checks import GATEWAY_SERVICES, PATIENCE, Conditions, LinkReports, by_type
 from isthmus.cli.link_controller_checks import INSTALL, LinkControllers, require_no_crash
@@ -165,12 +165,7 @@ class Extension:
             )
 
     def proxies(self) -> list[Object]:
-        """Pods that are meant to stay."""
-        return [
-            pod
-            for pod in self.client.list(PODS, self.namespace)
-            if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") != "Succeeded"
-        ]
+        return lasting_pods(self.client, self.namespace)
 
     def require_proxies(self) -> None:
         pods = self.proxies()

@@ -10,7 +10,7 @@ from isthmus import names
 from isthmus.cli import health
 from isthmus.cli.check import kubernetes_api, wait_option
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESPACES, PODS, require_ready
+from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESPACES, lasting_pods, require_ready
 from isthmus.cli.health import Category, Check, Problem, Settled
 from isthmus.cli.options import Cluster, cluster_options
 from isthmus.cli.viz_ask import raw
@@ -132,12 +132,7 @@ class Extension:
             raise Problem(f"{kind.kind} {name} does not exist: {INSTALL}") from None
 
     def pods(self) -> list[Object]:
-        """Pods that are meant to stay."""
-        return [
-            pod
-            for pod in self.client.list(PODS, names.VIZ_NAMESPACE)
-            if not pod["metadata"].get("deletionTimestamp") and (pod.get("status") or {}).get("phase") != "Succeeded"
-        ]
+        return lasting_pods(self.client, names.VIZ_NAMESPACE)
 
     def require_injected(self) -> None:
         for pod in self.pods():
