@@ -12,7 +12,7 @@ PROCESSES: Final = {
     "identity": "isthmus.identity.main",
     "destination": "isthmus.destination.main",
     "proxy-injector": "isthmus.injector.main",
-    "multicluster-controller": "isthmus.multicluster.__main__",
+    "multicluster-controller": "isthmus.multicluster.main",
     "viz-metrics-api": "isthmus.viz.main",
     "viz-web": "isthmus.viz.web_main",
 }

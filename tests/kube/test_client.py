@@ -10,7 +10,8 @@ import yaml
 from tests.kube import api as fake
 
 from isthmus.kube import config, errors, kinds, requests
-from isthmus.kube.client import SyncClient, connect, connect_sync
+from isthmus.kube.blocking import SyncClient, connect_sync
+from isthmus.kube.client import connect
 from isthmus.resources.core import CONFIG_MAPS
 
 PATH = "/api/v1/namespaces/shop/configmaps"

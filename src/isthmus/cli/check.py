@@ -14,7 +14,7 @@ from isthmus.cli.health import Category, Check
 from isthmus.cli.options import Cluster, cluster_options
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 EPILOG: Final = """
 \b

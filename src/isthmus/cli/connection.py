@@ -8,7 +8,7 @@ from isthmus.cli.options import Cluster, fail
 from isthmus.kube import errors
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 HINT = "Check --kubeconfig and --context, or try `kubectl cluster-info`."
 
@@ -16,7 +16,7 @@ HINT = "Check --kubeconfig and --context, or try `kubectl cluster-info`."
 @contextmanager
 def connected(cluster: Cluster) -> Iterator["SyncClient"]:
     """The client of a cluster; anything that goes wrong with it inside the block ends the command."""
-    from isthmus.kube.client import connect_sync  # a third of a second, which `--help` need not spend
+    from isthmus.kube.blocking import connect_sync  # a third of a second, which `--help` need not spend
 
     try:
         with connect_sync(cluster.kubeconfig, cluster.context) as client:

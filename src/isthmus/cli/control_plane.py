@@ -29,7 +29,7 @@ WEBHOOKS: Final = plain(
 )
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 COMPONENTS: Final = (names.IDENTITY_DEPLOYMENT, names.DESTINATION_DEPLOYMENT, names.INJECTOR_DEPLOYMENT)
 ROLES: Final = ("linkerd-linkerd-identity", "linkerd-linkerd-destination", "linkerd-linkerd-proxy-injector")
 DEFINITIONS: Final = (

@@ -15,7 +15,7 @@ from isthmus.cli.tables import table
 from isthmus.kube import errors
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 EPILOG: Final = """
 \b

@@ -13,7 +13,7 @@ from isthmus.identity.rotation import Holding
 from isthmus.kube.kinds import Object
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 AT_ONCE: Final = 8
 COMMAND: Final = ("python", "-I", "-m", "isthmus.proxy.held")

@@ -16,7 +16,7 @@ from isthmus.kube import errors
 from isthmus.kube.kinds import plain
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 DEPLOYMENTS: Final = plain("apps/v1", "Deployment", "deployments")
 CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")

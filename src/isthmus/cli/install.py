@@ -20,7 +20,7 @@ from isthmus.kube import errors
 from isthmus.kube.kinds import plain
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 EPILOG: Final = """
 \b

@@ -13,7 +13,7 @@ from isthmus.multicluster import federated, links
 from isthmus.multicluster.objects import LINKS, NAMESPACES, SERVICES
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 PATIENCE: Final = 20.0
 """Seconds a Link that was just applied may take; after that, what its controller says of it is an answer."""

@@ -12,7 +12,7 @@ from isthmus.kube import errors
 from isthmus.kube.kinds import DEPLOYMENTS, LEASES, Object
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 INSTALL: Final = "run `linkerd multicluster install | kubectl apply -f -`"
 NAME: Final = names.MULTICLUSTER_CONTROLLER

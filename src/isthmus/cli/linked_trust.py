@@ -8,7 +8,7 @@ from isthmus.kube import errors, pki
 from isthmus.multicluster.objects import FEDERATED_TRUST_DOMAINS, LINKS
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 ADVICE = "see `linkerd multicluster check` there and here, or go on with --ignore-linked"
 

@@ -23,7 +23,7 @@ from isthmus.kube.kinds import DEPLOYMENTS, Kind, Object, plain
 from isthmus.multicluster.objects import LINKS
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 EPILOG: Final = """
 \b

@@ -20,7 +20,7 @@ from isthmus.multicluster import links
 from isthmus.multicluster.objects import LINKS, SERVICES, SLICES, Service, is_federated
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 MIRRORS: Final = f"{names.MIRRORED_SERVICE_LABEL}=true"
 STARTING: Final = 60.0

@@ -22,7 +22,7 @@ from isthmus.multicluster import tokens
 from isthmus.multicluster.objects import LINKS
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 NAMESPACES: Final = plain("v1", "Namespace", "namespaces", namespaced=False)
 ACCOUNT_PREFIX: Final = names.REMOTE_ACCESS_ACCOUNT.removesuffix("default")

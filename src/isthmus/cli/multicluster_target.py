@@ -20,7 +20,7 @@ from isthmus.multicluster import tokens
 from isthmus.resources import gateways
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 CONFIG_MAPS: Final = plain("v1", "ConfigMap", "configmaps")
 SERVICES: Final = plain("v1", "Service", "services")

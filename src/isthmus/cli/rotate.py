@@ -19,7 +19,7 @@ from isthmus.kube.kinds import Object
 
 if TYPE_CHECKING:
     from isthmus.identity.rotation import Installed, Material
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 EPILOG: Final = """
 \b

@@ -22,7 +22,7 @@ from isthmus.install.viz import VizValues, manifests
 from isthmus.kube import errors
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 EPILOG: Final = """
 \b

@@ -15,7 +15,7 @@ from isthmus.viz import api
 from isthmus.viz.kinds import Resource, UnknownResourceError, known, parse
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 A = TypeVar("A")
 SELECTOR: Final = f"component={names.VIZ_METRICS_API}"

@@ -19,7 +19,7 @@ from isthmus.kube.kinds import Object
 from isthmus.viz import api
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 INSTALL: Final = "run `linkerd viz install | kubectl apply -f -`"
 START_PATIENCE: Final = 60.0

@@ -7,7 +7,7 @@ from isthmus.install.viz import VizValues, manifests
 from isthmus.kube.kinds import Kind, Object, plain
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 SELECTOR: Final = f"{names.EXTENSION_LABEL}=viz"
 Identity = tuple[str, str, str]

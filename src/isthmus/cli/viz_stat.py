@@ -14,7 +14,7 @@ from isthmus.viz.kinds import Resource, UnknownResourceError
 from isthmus.viz.stat import require_sense
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 EPILOG: Final = """
 \b

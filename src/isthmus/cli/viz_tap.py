@@ -21,7 +21,7 @@ from isthmus.viz.tapped import Names, Request, Top, as_object, host, lines
 from isthmus.viz.workloads import Target, target
 
 if TYPE_CHECKING:
-    from isthmus.kube.client import SyncClient
+    from isthmus.kube.blocking import SyncClient
 
 MAX_RPS: Final = 100
 ROWS: Final = 40

@@ -3,7 +3,6 @@
 import argparse
 import os
 import socket
-import sys
 from collections.abc import Sequence
 
 from isthmus import names
@@ -17,7 +16,7 @@ from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.settings import Settings
 
 
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="multicluster-controller", description=__doc__)
     parser.add_argument("--namespace", default=names.MULTICLUSTER_NAMESPACE, help="where Links live")
     parser.add_argument("--linkerd-namespace", default=names.CONTROL_PLANE_NAMESPACE, help="the control plane's")
@@ -76,11 +75,7 @@ async def run(options: argparse.Namespace) -> None:
             await until_terminated(controller.follow(), election.run(controller.lead))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM; the exit code."""
     options = arguments(argv)
     return process.run(run(options), log_level=options.log_level)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
