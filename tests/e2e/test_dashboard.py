@@ -130,6 +130,7 @@ def test_a_call_between_clusters_is_seen_from_end_to_end(page):
     assert (link["compared"], link["behind"]) == (1, [])
     assert link["credentials_expire"] > "2026"
     assert "credentials" not in link
+    watcher.until(lambda all: all.tables["nodes"][BACKEND]["n"]["rps"], what="what east itself counted")
     detail = watcher.ask(EAST, "backend")
     assert all(each["certificate_expires"] > time.time() for each in detail["proxies"])
     assert detail["identity"] == edge["server"]

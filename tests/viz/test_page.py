@@ -15,7 +15,8 @@ from tests.viz import pages
 from tests.viz.browser import CHROMIUM, MISSING, Page, chromium
 from tests.viz.pages import EAST, NOW, WEST, call, party, seen, workload
 
-from isthmus.viz.web_picture import Detail, Point, ProxyPicture
+from isthmus.viz.api import Numbers
+from isthmus.viz.web_picture import Detail, Point, Port, ProxyPicture
 from isthmus.viz.web_server import Board, Server
 from isthmus.viz.web_sources import Seen
 from isthmus.viz.web_world import compose
@@ -23,6 +24,7 @@ from isthmus.viz.web_world import compose
 browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 AXE = os.environ.get("ISTHMUS_AXE", "")
 """axe.min.js, of npm's axe-core."""
+DASH = "\u2013"
 NAMED = (seen("", changed(WEST, name="west")), seen("east", EAST))
 HOSTILE = '<script>top.hit=1</script><img src=x onerror="top.hit=1">'
 DETAIL = Detail(
@@ -32,6 +34,7 @@ DETAIL = Detail(
         ProxyPicture(pod="backend-1", status="Running", ready=True, meshed=True, certificate_expires=NOW + 7200),
         ProxyPicture(pod=HOSTILE, status="Running", problem=HOSTILE, settings=(HOSTILE,), meshed=True),
     ),
+    ports=(Port(port="8080", numbers=pages.GOOD), Port(port="9000", numbers=Numbers())),
     points=tuple(Point(ago=10.0 * index, numbers=pages.GOOD) for index in range(40, 0, -1)),
     step=10.0,
 )
@@ -128,6 +131,10 @@ async def test_everything_can_be_reached_by_keyboard_on_a_phone_and_in_the_dark(
         await page.until("document.querySelector('#panel').innerText.includes('Certificate ends')")
         panel = await page.run("document.querySelector('#panel').innerText")
         assert "Who calls it" in panel
+        ports = await page.run("[...document.querySelectorAll('#panel tbody tr')].map((row) => row.innerText)")
+        assert ports == ["8080\t12.5/s\t100%\t9.0\u00a0ms", "\t".join(["9000", *[DASH] * 3])], (
+            "what nobody counted is no zero"
+        )
         assert HOSTILE in panel
         assert await page.run("document.querySelectorAll('svg.chart').length") == 3
         assert await page.run("document.documentElement.scrollWidth") <= 360

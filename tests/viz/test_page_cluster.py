@@ -10,6 +10,8 @@ from isthmus.viz.web_cluster import Objects, paint
 from isthmus.viz.web_detail import detail, settings
 from isthmus.viz.web_links import LinkObject
 from isthmus.viz.web_picture import DetailQuestion
+from isthmus.viz.web_sources import Seen
+from isthmus.viz.web_world import UNNAMED, compose
 
 DOMAIN = "west.example"
 
@@ -50,6 +52,14 @@ def test_a_workload_nobody_asks_has_no_numbers_rather_than_zeros():
     assert found["quiet"].numbers.empty
     assert found["backend"].numbers.success == pytest.approx(102 / 132)
     assert (found["legacy"].pods, found["legacy"].meshed) == (1, 0)
+
+
+def test_before_a_second_look_at_the_proxies_numbers_are_not_known_rather_than_zeros():
+    early = paint(cluster(began=END), Objects(trust_domain=DOMAIN), version="1", at=END)
+    assert early.window == 0
+    assert [each for each in early.workloads if each.numbers.rps is not None] == []
+    assert compose([Seen(state="live", picture=early)]).regions[UNNAMED]["counting"]
+    assert not compose([Seen(state="live", picture=painted())]).regions[UNNAMED]["counting"]
 
 
 def test_tunnels_of_a_gateway_are_counted_by_cluster():

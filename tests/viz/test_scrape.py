@@ -153,11 +153,16 @@ async def test_a_question_during_a_round_waits_for_one_that_began_after_it(monke
     monkeypatch.setattr(scrape, "SECONDS_PER_POD", 0.3)
     async with scraper(bodies) as made:
         (good,) = [each for each in made.known if not each.error]
+        (whole,) = set(made.rounds or ())
         earlier = asyncio.create_task(made.look())
         await until(lambda: len(good.history.times) == 2)
+        assert set(made.rounds or ()) == {whole}, "half a round is none"
         bodies["127.0.0.1"] = text(12)
         await made.fresh()
         await earlier
         (group,) = [each for each in good.history.groups.values() if each.labels.get("classification") == "success"]
         (answered,) = group.series.values()
         assert answered.total == 7
+        assert made.rounds is not None
+        assert made.rounds[0] == whole
+        assert made.rounds[1].began >= whole.ended

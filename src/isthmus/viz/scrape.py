@@ -44,6 +44,14 @@ class Known:
     asked: bool = field(default=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """When all pods were read, from the first to the last."""
+
+    began: float
+    ended: float
+
+
 class Metrics:
     """What the process tells about its own work."""
 
@@ -79,6 +87,8 @@ class Scraper:
         self._took = 0.0
         self.began = 0.0
         """Since when numbers are kept, the beginning of the first round; 0 before that is over."""
+        self.rounds: tuple[Round, Round] | None = None
+        """The first that is over, and the last; None before one is."""
 
     @property
     def known(self) -> Iterable[Known]:
@@ -96,11 +106,6 @@ class Scraper:
                     async with asyncio.timeout(PERIOD):
                         await self._watched.wait()
                 self._watched.clear()
-
-    @property
-    def read_at(self) -> float:
-        """When the last look began."""
-        return self._last_began
 
     def watch(self) -> None:
         """Somebody watches: look soon, without being waited for."""
@@ -133,6 +138,8 @@ class Scraper:
             self._late = False
             self._took = self._clock() - self._last_began
             self.began = self.began or self._last_began
+            done = Round(self._last_began, self._clock())
+            self.rounds = (self.rounds[0] if self.rounds else done), done
             self._forget({target.uid for target in targets})
 
     async def _read(self, target: Target, limit: asyncio.Semaphore) -> None:

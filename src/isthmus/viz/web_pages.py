@@ -1,5 +1,6 @@
 """The metrics API's pages for the dashboard: the cluster's picture, painted once for each look, and one workload."""
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from isthmus import names
 from isthmus.kube.client import Client
@@ -15,7 +17,7 @@ from isthmus.kube.watch import Informer
 from isthmus.resources.core import CONFIG_MAPS, SERVICES, ConfigMap, Service
 from isthmus.viz import api
 from isthmus.viz.observe import Observer
-from isthmus.viz.scrape import Scraper
+from isthmus.viz.scrape import Round, Scraper
 from isthmus.viz.server import Page
 from isthmus.viz.stat import View
 from isthmus.viz.web_cluster import Objects, paint
@@ -77,12 +79,14 @@ class Pages:
 
     def _answer_picture(self, request: web.Request, view: Callable[[], View]) -> web.Response:
         self._scraper.watch()
-        now, at = self._clock(), self._scraper.read_at
+        now = self._clock()
+        at = self._scraper.rounds[1].began if self._scraper.rounds else 0.0
         painted, version, body = self._painted
         current = f"{at:.3f}-{self._changes}"
         known = request.query.get(SEEN) == version
         if (version != current or not known) and now - painted >= LEAST_APART:
-            version, body = current, msgspec.json.encode(paint(view(), self._objects(), version=current, at=at))
+            shown = paint(self._counted(view()), self._objects(), version=current, at=at)
+            version, body = current, msgspec.json.encode(replace(shown, now=now))
             self._painted = now, version, body
             known = False
         if known:
@@ -95,11 +99,20 @@ class Pages:
             problems = {each.target.uid: each.error for each in self._scraper.known if each.error}
             pods = list(self._observer.pods())
             answer: object = detail(
-                view(), asked, pods=pods, problems=problems, domain=self._trust_root(names.TRUST_DOMAIN_KEY)
+                self._counted(view()),
+                asked,
+                pods=pods,
+                problems=problems,
+                domain=self._trust_root(names.TRUST_DOMAIN_KEY),
             )
         except ValueError as error:
             answer = api.Refusal(refused=str(error))
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    def _counted(self, view: View) -> View:
+        """The time between the ends of the first round and of the last: that of which anything is counted."""
+        first, last = self._scraper.rounds or (Round(0.0, 0.0), Round(0.0, 0.0))
+        return dataclasses.replace(view, began=first.ended, now=last.ended)
 
     def _objects(self) -> Objects:
         return Objects(

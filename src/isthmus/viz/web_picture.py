@@ -117,7 +117,10 @@ class Tunnels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """`now` and `at` (when proxies were last read) are of the answering cluster's clock, so that an age can be told."""
+    """`now` and `at` (when proxies were last read) are of the answering cluster's clock, so that an age can be told.
+
+    `window`: the seconds that numbers are over. 0 while proxies were read once only: nothing is counted yet.
+    """
 
     version: str
     now: float

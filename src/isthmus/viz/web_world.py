@@ -115,6 +115,7 @@ def _region(made: World, source: Seen, name: str, order: int) -> None:
         "rootsExpire": picture.roots_expire if picture else "",
         "problems": list(picture.problems) if picture else [],
         "known": picture is not None,
+        "counting": picture is not None and picture.window == 0,
     }
 
 
@@ -131,6 +132,7 @@ def _unread(made: World, name: str, viewer: str) -> None:
             "reason": reason,
             "problems": [],
             "known": False,
+            "counting": False,
         }
 
 

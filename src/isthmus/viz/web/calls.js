@@ -11,7 +11,7 @@ const HEADINGS = ["From", "To", "Service", "Requests", "Success", "p50", "p95", 
 export function calls(place) {
   const body = el("tbody");
   const more = el("button", { type: "button", hidden: true, on: { click: () => { all = true; render(); } } });
-  const none = el("p", { class: "note", text: "No calls yet." });
+  const none = el("p", { class: "note" });
   place.append(el("table", {}, el("thead", {}, el("tr", {}, HEADINGS.map((text) => el("th", { scope: "col", text })))), body), none, more);
   const rows = new Map();
   const cells = new Map();
@@ -42,6 +42,7 @@ export function calls(place) {
     for (const key of keys) fill(key);
     more.hidden = keys.length === found.length;
     none.hidden = found.length > 0;
+    setText(none, [...store.regions.values()].some((region) => region.counting) ? "Counting: the first numbers are there in a few seconds." : "No calls yet.");
     setText(more, `Show all ${found.length} calls`);
   }
 

@@ -211,7 +211,8 @@ function lineOf(key, node) {
   if (node.gateway) return tunnelsOf(node);
   if (node.n.rps !== undefined) return words.brieflyAll(node.n);
   if (node.n.conns) return `${node.n.conns} connections`;
-  return callsOut(key) ? `calls ${callsOut(key)}` : "no requests";
+  if (callsOut(key)) return `calls ${callsOut(key)}`;
+  return store.regions.get(node.region)?.counting ? words.DASH : "no requests";
 }
 
 function callsOut(key) {
@@ -245,5 +246,5 @@ function totals(name, region) {
   if (!region.known) return "Only what other clusters see of it.";
   const own = [...store.nodes.values()].filter((node) => node.region === name && !node.system && node.kind !== "outside");
   const total = own.reduce((sum, node) => sum + (node.n.rps ?? 0), 0);
-  return `${own.length} workload${own.length === 1 ? "" : "s"} · ${words.brief(total)} requests/s`;
+  return `${own.length} workload${own.length === 1 ? "" : "s"} · ${region.counting ? "counting…" : `${words.brief(total)} requests/s`}`;
 }

@@ -31,7 +31,7 @@ export function node(key, cache, again) {
       !found.gateway && charts(key, detail, asked || !out.length ? "What it is asked, last ten minutes" : "What it calls, last ten minutes"),
       into.length > 0 && section("Who calls it", callList(into, "from")),
       out.length > 0 && section("Whom it calls", callList(out, "to")),
-      detail?.ports?.length > 0 && section("By port", table(["Port", "Requests", "Success", "p99"], detail.ports.map((port) => [port.port, words.rps(port.numbers), words.share(port.numbers), words.ms(port.numbers.latency_ms_p99)]))),
+      detail?.ports?.length > 0 && section("By port", table(["Port", "Requests", "Success", "p99"], detail.ports.map((port) => [port.port, words.short(port.numbers)]).map(([port, n]) => [port, words.flow(n), words.share(n), words.ms(n.p99)]))),
       detail && proxies(detail),
       !detail && !found.seen && !cache.refused && note("Asking its cluster…"),
     ],
@@ -72,7 +72,7 @@ function charts(key, detail, title) {
   const lived = (store.history.get(key) ?? []).map((each) => [time - each.at, each.n]);
   const oldest = lived.length ? lived[0][0] : 0;
   const before = (detail?.points ?? remembered.get(key) ?? []).length ? detail?.points : undefined;
-  if (before?.length) remembered.set(key, before.map((point) => [time - point.ago, short(point.numbers)]));
+  if (before?.length) remembered.set(key, before.map((point) => [time - point.ago, words.short(point.numbers)]));
   const past = (remembered.get(key) ?? []).map(([at, n]) => [time - at, n]).filter(([ago]) => ago > oldest + 5);
   const all = [...past, ...lived];
   const line = (name) => all.map(([ago, n]) => [ago, n[name]]);
@@ -82,8 +82,6 @@ function charts(key, detail, title) {
     chart("Latency", [["p50", "thin"], ["p95", "dashes"], ["p99", "strong"]].map(([name, mark]) => ({ name, mark, points: line(name) })), words.ms));
 }
 const remembered = new Map();
-
-const short = (n) => ({ rps: n.rps ?? undefined, success: n.success ?? undefined, p50: n.latency_ms_p50 ?? undefined, p95: n.latency_ms_p95 ?? undefined, p99: n.latency_ms_p99 ?? undefined });
 
 function proxies(detail) {
   const rows = detail.proxies.map((each) => {

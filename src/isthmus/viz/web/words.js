@@ -44,6 +44,12 @@ export function until(seconds, now) {
 export const at = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 export const parsed = (text) => (text ? Date.parse(text) / 1000 : 0);
 
+// Numbers as a cluster's own answer has them, where what is not known is null.
+export const short = (n) => Object.fromEntries([
+  ["rps", n.rps], ["success", n.success], ["p50", n.latency_ms_p50], ["p95", n.latency_ms_p95], ["p99", n.latency_ms_p99],
+  ["conns", n.tcp_open_connections], ["read", n.tcp_read_bytes_rate], ["written", n.tcp_write_bytes_rate],
+].map(([name, value]) => [name, value ?? undefined]));
+
 // How well requests go, as a word: the colour, the sign and the sentence all follow from it.
 export function health(n) {
   if (n.success === undefined) return n.conns || n.read ? "busy" : "quiet";
