@@ -198,6 +198,11 @@ class Api:
         other = await self._other(ssl.create_default_context(cafile=str(self.server.pki.ca)))
         return replace(other, headers={"Authorization": f"Bearer {token}"})
 
+    def impersonating(self, **headers: str) -> "Api":
+        """The API as this user acts for another: `user`, `group`, `uid`, `extra_KEY`."""
+        sent = {f"Impersonate-{name.replace('_', '-')}": value for name, value in headers.items()}
+        return replace(self, headers={**self.headers, **sent})
+
     async def _other(self, tls: ssl.SSLContext) -> "Api":
         session = await self.ending.enter_async_context(session_with(tls))
         return replace(self, session=session)

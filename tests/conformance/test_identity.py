@@ -250,6 +250,49 @@ async def test_nobody_can_grant_what_they_do_not_have(api: Api) -> None:
     (await jane.call("POST", api.path("rolebindings"), binding)).refused(403, "Forbidden")
 
 
+async def test_whoever_may_impersonate_is_the_other_in_every_respect(api: Api) -> None:
+    """Authenticating, "User impersonation": the headers, and the groups that come by themselves."""
+    other = api.impersonating(user="bob", group="builders", uid="7", extra_scopes="view")
+    info = (await other.create(api.path("selfsubjectreviews"), {}))["status"]["userInfo"]
+    assert (info["username"], info["uid"], info["extra"]) == ("bob", "7", {"scopes": ["view"]})
+    assert set(info["groups"]) == {"builders", "system:authenticated"}
+    refused = (await other.call("GET", api.path("secrets"))).refused(403, "Forbidden")
+    assert 'User "bob" cannot list resource "secrets"' in refused.body["message"]
+    account = api.impersonating(user=f"system:serviceaccount:{api.namespace}:robot")
+    info = (await account.create(api.path("selfsubjectreviews"), {}))["status"]["userInfo"]
+    groups = {"system:serviceaccounts", f"system:serviceaccounts:{api.namespace}", "system:authenticated"}
+    assert set(info["groups"]) == groups
+
+
+async def test_the_right_to_impersonate_is_one_like_any_other(api: Api) -> None:
+    """Authenticating, "User impersonation": the verb `impersonate` on users, groups, and serviceaccounts."""
+    user = unique("jane")
+    jane = await api.certified(user)
+    role = unique("as")
+    for resource in ("clusterroles", "clusterrolebindings"):
+        api.ending.push_async_callback(api.call, "DELETE", api.path(resource, role))
+    subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}
+    reference = {"kind": "ClusterRole", "apiGroup": "rbac.authorization.k8s.io", "name": role}
+    rules = [_rule("impersonate", "users", resourceNames=["bob"])]
+    await api.create(api.path("clusterroles"), {"metadata": {"name": role}, "rules": rules})
+    binding = {"metadata": {"name": role}, "subjects": [subject], "roleRef": reference}
+    await api.create(api.path("clusterrolebindings"), binding)
+    bob = jane.impersonating(user="bob")
+
+    async def counts() -> bool:
+        return (await bob.call("POST", api.path("selfsubjectreviews"), {})).code == 201
+
+    await api.until(counts, "the role counts")
+    mallory = jane.impersonating(user="mallory")
+    refused = (await mallory.call("GET", "/api")).refused(403, "Forbidden")
+    words = f'User "{user}" cannot impersonate resource "users" in API group "" at the cluster scope'
+    assert words in refused.body["message"]
+    masters = jane.impersonating(user="bob", group="system:masters")
+    (await masters.call("GET", "/api")).refused(403, "Forbidden")
+    robot = jane.impersonating(user=f"system:serviceaccount:{api.namespace}:robot")
+    (await robot.call("GET", "/api")).refused(403, "Forbidden")
+
+
 @pytest.mark.usefixtures("controllers")
 async def test_a_role_can_be_the_sum_of_others(api: Api) -> None:
     """ "Aggregated ClusterRoles"."""

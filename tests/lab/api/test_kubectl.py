@@ -1,7 +1,9 @@
 """The real kubectl against the server; where versions differ in what they ask, an older one as well."""
 
 import asyncio
+import json
 import textwrap
+from typing import Any
 
 from tests.lab.api.conftest import Kubectl
 
@@ -53,6 +55,55 @@ CRD = textwrap.dedent(
     """
 )
 LINK = "{apiVersion: multicluster.linkerd.io/v1alpha3, kind: Link, metadata: {name: east}, spec: {target: east}}"
+CRON_JOB = textwrap.dedent(
+    """
+    apiVersion: batch/v1
+    kind: CronJob
+    metadata: {name: often}
+    spec:
+      schedule: "* * * * *"
+      jobTemplate:
+        spec:
+          ttlSecondsAfterFinished: 5
+          template:
+            metadata: {labels: {a: b}}
+            spec:
+              restartPolicy: OnFailure
+              nodeSelector: {a: b}
+              tolerations: [{key: a, operator: Exists, effect: NoSchedule, tolerationSeconds: 5}]
+              securityContext: {runAsUser: 0, fsGroup: 5, runAsNonRoot: false, seccompProfile: {type: RuntimeDefault}}
+              automountServiceAccountToken: false
+              initContainers: [{name: i, image: i, restartPolicy: Always, startupProbe: {grpc: {port: 5}}}]
+              volumes:
+              - {name: scratch, emptyDir: {}}
+              - {name: memory, emptyDir: {medium: Memory, sizeLimit: 5Mi}}
+              - {name: config, configMap: {name: c, items: [{key: a, path: b, mode: 256}], optional: true}}
+              - {name: secret, secret: {secretName: s, defaultMode: 256}}
+              - name: mixed
+                projected:
+                  sources:
+                  - serviceAccountToken: {audience: x, path: t, expirationSeconds: 700}
+                  - configMap: {name: c}
+                  - downwardAPI: {items: [{path: p, fieldRef: {fieldPath: metadata.name}}]}
+              containers:
+              - name: c
+                image: i
+                args: [a, ""]
+                env:
+                - {name: A, value: b}
+                - {name: F, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+                - {name: C, valueFrom: {configMapKeyRef: {name: c, key: k, optional: true}}}
+                - {name: S, valueFrom: {secretKeyRef: {name: s, key: k}}}
+                envFrom: [{prefix: P, configMapRef: {name: c}}]
+                resources: {limits: {cpu: 100m}, requests: {memory: 5Mi}}
+                volumeMounts: [{name: scratch, mountPath: /e, readOnly: true, subPath: s}]
+                ports: [{containerPort: 80, name: http}]
+                livenessProbe: {httpGet: {path: /x, port: http}, periodSeconds: 4}
+                readinessProbe: {tcpSocket: {port: 5}}
+                lifecycle: {preStop: {sleep: {seconds: 5}}, postStart: {exec: {command: [q]}}}
+                securityContext: {privileged: false, capabilities: {drop: [ALL]}, readOnlyRootFilesystem: true}
+    """
+)
 STATUS = '{"status":{"observedGeneration":2,"replicas":2,"updatedReplicas":2,"readyReplicas":2,"availableReplicas":2,'
 STATUS += '"conditions":[{"type":"Available","status":"True"}]}}'
 
@@ -108,10 +159,39 @@ async def test_creating_what_kubectl_sends_as_protobuf(kubectl: Kubectl) -> None
     await kubectl("create", "cronjob", "often", "--image=web", "--schedule=* * * * *", "--", "true")
     await kubectl("create", "pdb", "web", "--selector=app=web", "--min-available=1")
     await kubectl("create", "service", "nodeport", "web", "--tcp=80:http")
+    await kubectl("create", "ingress", "web", "--rule=a.b/c*=web:80,tls=cert", "--class=x")
+    await kubectl("create", "priorityclass", "high", "--value=1000", "--preemption-policy=Never")
+    await kubectl("create", "quota", "few", "--hard=pods=2,cpu=1", "--scopes=BestEffort")
+    await kubectl("create", "clusterrole", "sum", "--aggregation-rule=a=b")
+    await kubectl("autoscale", "deployment", "web", "--min=1", "--max=3", "--cpu=50%")
     assert await kubectl("get", "cm,secret", "-o", "jsonpath={.items[*].data}") == '{"a":"b"} {"a":"Yg=="}'
     assert await kubectl("get", "svc", "web", "-o", "jsonpath={.spec.ports[0].targetPort}") == "http"
+    path = "jsonpath={.spec.rules[0].http.paths[0].backend.service} {.spec.tls[0].hosts[0]}"
+    assert await kubectl("get", "ing", "web", "-o", path) == '{"name":"web","port":{"number":80}} a.b'
+    assert await kubectl("get", "quota", "few", "-o", "jsonpath={.spec.hard}") == '{"cpu":"1","pods":"2"}'
+    path = "jsonpath={.spec.metrics[0].resource.target.averageUtilization}"
+    assert await kubectl("get", "hpa", "web", "-o", path) == "50"
     assert (await kubectl("auth", "can-i", "get", "pods")).strip() == "yes"
     assert _row(await kubectl("get", "ns"), "team")[1] == "Active"
+
+
+async def test_a_job_of_a_cron_job_has_its_whole_pod(kubectl: Kubectl) -> None:
+    await kubectl("apply", "-f", "-", stdin=CRON_JOB)
+    await kubectl("create", "job", "now", "--from=cronjob/often")
+    pod = "spec.template.spec"
+    whole = json.loads(await kubectl("get", "cronjob", "often", "-o", f"jsonpath={{.spec.jobTemplate.{pod}}}"))
+    made = json.loads(await kubectl("get", "job", "now", "-o", f"jsonpath={{.{pod}}}"))
+    assert _without(made, whole) == []
+
+
+def _without(have: Any, wanted: Any, path: str = "") -> list[str]:
+    """The paths of what is wanted and missing."""
+    if isinstance(wanted, dict) and isinstance(have, dict):
+        return [gone for key, item in wanted.items() for gone in _without(have.get(key), item, f"{path}.{key}")]
+    if isinstance(wanted, list) and isinstance(have, list) and len(have) == len(wanted):
+        pairs = enumerate(zip(have, wanted, strict=True))
+        return [gone for index, (one, other) in pairs for gone in _without(one, other, f"{path}[{index}]")]
+    return [] if have == wanted else [path]
 
 
 async def test_a_definition_and_its_objects(kubectl: Kubectl) -> None:

@@ -2,7 +2,9 @@
 
 from typing import Final
 
+from isthmus.lab.api.podmessages import LOCAL, META, SELECTOR, TEMPLATE
 from isthmus.lab.api.wire import (
+    Inline,
     Many,
     MapOf,
     Message,
@@ -11,29 +13,11 @@ from isthmus.lab.api.wire import (
     number,
     plain_number,
     plain_truth,
+    quantity,
     text,
     truth,
 )
 
-_OWNER: Final[Message] = {
-    5: ("apiVersion", text),
-    1: ("kind", text),
-    3: ("name", text),
-    4: ("uid", text),
-    6: ("controller", truth),
-    7: ("blockOwnerDeletion", truth),
-}
-_META: Final[Message] = {
-    1: ("name", text),
-    2: ("generateName", text),
-    3: ("namespace", text),
-    5: ("uid", text),
-    6: ("resourceVersion", text),
-    11: ("labels", MapOf(text)),
-    12: ("annotations", MapOf(text)),
-    13: ("ownerReferences", Many(_OWNER)),
-    14: ("finalizers", Many(text)),
-}
 _RESOURCE_ATTRIBUTES: Final[Message] = {
     1: ("namespace", text),
     2: ("verb", text),
@@ -44,7 +28,6 @@ _RESOURCE_ATTRIBUTES: Final[Message] = {
     7: ("name", text),
 }
 _NON_RESOURCE: Final[Message] = {1: ("path", text), 2: ("verb", text)}
-_LOCAL: Final[Message] = {1: ("name", text)}
 _REFERENCE: Final[Message] = {1: ("kind", text), 2: ("namespace", text), 3: ("name", text), 4: ("uid", text)}
 _RULE: Final[Message] = {
     1: ("verbs", Many(text)),
@@ -54,47 +37,11 @@ _RULE: Final[Message] = {
     5: ("nonResourceURLs", Many(text)),
 }
 _SUBJECT: Final[Message] = {1: ("kind", text), 2: ("apiGroup", text), 3: ("name", text), 4: ("namespace", text)}
-_SELECTOR: Final[Message] = {
-    1: ("matchLabels", MapOf(text)),
-    2: ("matchExpressions", Many({1: ("key", text), 2: ("operator", text), 3: ("values", Many(text))})),
-}
-_CONTAINER_PORT: Final[Message] = {
-    1: ("name", text),
-    2: ("hostPort", plain_number),
-    3: ("containerPort", number),
-    4: ("protocol", text),
-    5: ("hostIP", text),
-}
-_CONTAINER: Final[Message] = {
-    1: ("name", text),
-    2: ("image", text),
-    3: ("command", Many(text)),
-    4: ("args", Many(text)),
-    5: ("workingDir", text),
-    6: ("ports", Many(_CONTAINER_PORT)),
-    7: ("env", Many({1: ("name", text), 2: ("value", text)})),
-    14: ("imagePullPolicy", text),
-    16: ("stdin", plain_truth),
-    17: ("stdinOnce", plain_truth),
-    18: ("tty", plain_truth),
-}
-_POD_SPEC: Final[Message] = {
-    2: ("containers", Many(_CONTAINER)),
-    3: ("restartPolicy", text),
-    4: ("terminationGracePeriodSeconds", number),
-    6: ("dnsPolicy", text),
-    8: ("serviceAccountName", text),
-    9: ("serviceAccount", text),
-    10: ("nodeName", text),
-    19: ("schedulerName", text),
-    20: ("initContainers", Many(_CONTAINER)),
-}
-_TEMPLATE: Final[Message] = {1: ("metadata", _META), 2: ("spec", _POD_SPEC)}
 _JOB_SPEC: Final[Message] = {
     1: ("parallelism", number),
     2: ("completions", number),
-    4: ("selector", _SELECTOR),
-    6: ("template", _TEMPLATE),
+    4: ("selector", SELECTOR),
+    6: ("template", TEMPLATE),
     7: ("backoffLimit", number),
     8: ("ttlSecondsAfterFinished", number),
 }
@@ -106,40 +53,59 @@ _SERVICE_PORT: Final[Message] = {
     5: ("nodePort", plain_number),
     6: ("appProtocol", text),
 }
-_ROLE: Final[Message] = {1: ("metadata", _META), 2: ("rules", Many(_RULE))}
+_ROLE: Final[Message] = {1: ("metadata", META), 2: ("rules", Many(_RULE))}
+_INGRESS_BACKEND: Final[Message] = {
+    3: ("resource", {1: ("apiGroup", text), 2: ("kind", text), 3: ("name", text)}),
+    4: ("service", {1: ("name", text), 2: ("port", {1: ("name", text), 2: ("number", plain_number)})}),
+}
+_INGRESS_PATH: Final[Message] = {1: ("path", text), 2: ("backend", _INGRESS_BACKEND), 3: ("pathType", text)}
+_INGRESS_RULE: Final[Message] = {
+    1: ("host", text),
+    2: ("", Inline({1: ("http", {1: ("paths", Many(_INGRESS_PATH))})})),
+}
+_METRIC_TARGET: Final[Message] = {
+    1: ("type", text),
+    2: ("value", quantity),
+    3: ("averageValue", quantity),
+    4: ("averageUtilization", number),
+}
+_METRIC: Final[Message] = {
+    1: ("type", text),
+    4: ("resource", {1: ("name", text), 2: ("target", _METRIC_TARGET)}),
+}
 _BINDING: Final[Message] = {
-    1: ("metadata", _META),
+    1: ("metadata", META),
     2: ("subjects", Many(_SUBJECT)),
     3: ("roleRef", {1: ("apiGroup", text), 2: ("kind", text), 3: ("name", text)}),
 }
 
 KINDS: Final[dict[str, Message]] = {
     "Namespace": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: ("spec", {1: ("finalizers", Many(text))}),
         3: ("status", {1: ("phase", text)}),
     },
     "Secret": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: ("data", MapOf(blob)),
         3: ("type", text),
         4: ("stringData", MapOf(text)),
         5: ("immutable", truth),
     },
     "ConfigMap": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: ("data", MapOf(text)),
         3: ("binaryData", MapOf(blob)),
         4: ("immutable", truth),
     },
     "ServiceAccount": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: ("secrets", Many(_REFERENCE)),
-        3: ("imagePullSecrets", Many(_LOCAL)),
+        3: ("imagePullSecrets", Many(LOCAL)),
         4: ("automountServiceAccountToken", truth),
     },
     "TokenRequest": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: (
             "spec",
             {
@@ -152,15 +118,15 @@ KINDS: Final[dict[str, Message]] = {
             },
         ),
     },
-    "TokenReview": {1: ("metadata", _META), 2: ("spec", {1: ("token", text), 2: ("audiences", Many(text))})},
-    "SelfSubjectReview": {1: ("metadata", _META)},
+    "TokenReview": {1: ("metadata", META), 2: ("spec", {1: ("token", text), 2: ("audiences", Many(text))})},
+    "SelfSubjectReview": {1: ("metadata", META)},
     "SelfSubjectAccessReview": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: ("spec", {1: ("resourceAttributes", _RESOURCE_ATTRIBUTES), 2: ("nonResourceAttributes", _NON_RESOURCE)}),
     },
-    "SelfSubjectRulesReview": {1: ("metadata", _META), 2: ("spec", {1: ("namespace", text)})},
+    "SelfSubjectRulesReview": {1: ("metadata", META), 2: ("spec", {1: ("namespace", text)})},
     "SubjectAccessReview": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: (
             "spec",
             {
@@ -173,16 +139,52 @@ KINDS: Final[dict[str, Message]] = {
         ),
     },
     "Role": _ROLE,
-    "ClusterRole": _ROLE,
+    "ClusterRole": _ROLE | {3: ("aggregationRule", {1: ("clusterRoleSelectors", Many(SELECTOR))})},
     "RoleBinding": _BINDING,
     "ClusterRoleBinding": _BINDING,
     "Deployment": {
-        1: ("metadata", _META),
-        2: ("spec", {1: ("replicas", number), 2: ("selector", _SELECTOR), 3: ("template", _TEMPLATE)}),
+        1: ("metadata", META),
+        2: ("spec", {1: ("replicas", number), 2: ("selector", SELECTOR), 3: ("template", TEMPLATE)}),
     },
-    "Job": {1: ("metadata", _META), 2: ("spec", _JOB_SPEC)},
+    "Pod": TEMPLATE,
+    "Ingress": {
+        1: ("metadata", META),
+        2: (
+            "spec",
+            {
+                1: ("defaultBackend", _INGRESS_BACKEND),
+                2: ("tls", Many({1: ("hosts", Many(text)), 2: ("secretName", text)})),
+                3: ("rules", Many(_INGRESS_RULE)),
+                4: ("ingressClassName", text),
+            },
+        ),
+    },
+    "PriorityClass": {
+        1: ("metadata", META),
+        2: ("value", number),
+        3: ("globalDefault", plain_truth),
+        4: ("description", text),
+        5: ("preemptionPolicy", text),
+    },
+    "ResourceQuota": {
+        1: ("metadata", META),
+        2: ("spec", {1: ("hard", MapOf(quantity)), 2: ("scopes", Many(text))}),
+    },
+    "HorizontalPodAutoscaler": {
+        1: ("metadata", META),
+        2: (
+            "spec",
+            {
+                1: ("scaleTargetRef", {1: ("kind", text), 2: ("name", text), 3: ("apiVersion", text)}),
+                2: ("minReplicas", number),
+                3: ("maxReplicas", number),
+                4: ("metrics", Many(_METRIC)),
+            },
+        ),
+    },
+    "Job": {1: ("metadata", META), 2: ("spec", _JOB_SPEC)},
     "CronJob": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: (
             "spec",
             {
@@ -190,7 +192,7 @@ KINDS: Final[dict[str, Message]] = {
                 2: ("startingDeadlineSeconds", number),
                 3: ("concurrencyPolicy", text),
                 4: ("suspend", truth),
-                5: ("jobTemplate", {1: ("metadata", _META), 2: ("spec", _JOB_SPEC)}),
+                5: ("jobTemplate", {1: ("metadata", META), 2: ("spec", _JOB_SPEC)}),
                 6: ("successfulJobsHistoryLimit", number),
                 7: ("failedJobsHistoryLimit", number),
                 8: ("timeZone", text),
@@ -198,14 +200,14 @@ KINDS: Final[dict[str, Message]] = {
         ),
     },
     "PodDisruptionBudget": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: (
             "spec",
-            {1: ("minAvailable", int_or_string), 2: ("selector", _SELECTOR), 3: ("maxUnavailable", int_or_string)},
+            {1: ("minAvailable", int_or_string), 2: ("selector", SELECTOR), 3: ("maxUnavailable", int_or_string)},
         ),
     },
     "Service": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: (
             "spec",
             {
@@ -225,8 +227,8 @@ KINDS: Final[dict[str, Message]] = {
         5: ("dryRun", Many(text)),
     },
     "Eviction": {
-        1: ("metadata", _META),
+        1: ("metadata", META),
         2: ("deleteOptions", {1: ("gracePeriodSeconds", number), 4: ("propagationPolicy", text)}),
     },
-    "Scale": {1: ("metadata", _META), 2: ("spec", {1: ("replicas", number)})},
+    "Scale": {1: ("metadata", META), 2: ("spec", {1: ("replicas", number)})},
 }

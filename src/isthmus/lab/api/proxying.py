@@ -24,7 +24,7 @@ async def proxy(request: web.Request, *, store: Reader, resource: str, namespace
     scheme, host, port = _target(store, resource, namespace, name)
     _, _, path = request.rel_url.raw_path.partition(f"/{name}/proxy")
     url = URL.build(scheme=scheme, host=host, port=port, path=path or "/", query=request.query, encoded=False)
-    headers = {key: value for key, value in request.headers.items() if key.lower() not in _NOT_FORWARDED}
+    headers = {key: value for key, value in request.headers.items() if _is_for_others(key.lower())}
     body = await request.read()
     try:
         async with (
@@ -33,7 +33,7 @@ async def proxy(request: web.Request, *, store: Reader, resource: str, namespace
                 request.method, url, headers=headers, data=body, ssl=False, allow_redirects=False
             ) as answer,
         ):
-            kept = {key: value for key, value in answer.headers.items() if key.lower() not in _NOT_FORWARDED}
+            kept = {key: value for key, value in answer.headers.items() if _is_for_others(key.lower())}
             response = web.StreamResponse(status=answer.status, headers=kept)
             await response.prepare(request)
             async for chunk in answer.content.iter_chunked(_CHUNK):
@@ -42,6 +42,10 @@ async def proxy(request: web.Request, *, store: Reader, resource: str, namespace
     except (aiohttp.ClientConnectorError, TimeoutError) as error:
         text = f"error trying to reach {resource} {namespace}/{name} at {host}:{port}: {error or 'it does not answer'}"
         raise ApiError(503, "ServiceUnavailable", text) from None
+
+
+def _is_for_others(header: str) -> bool:
+    return header not in _NOT_FORWARDED and not header.startswith("impersonate-")
 
 
 def _target(store: Reader, resource: str, namespace: str, name: str) -> tuple[str, str, int]:

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from isthmus.lab.api import bootstrap, discovery, openapi, requests, watch
+from isthmus.lab.api import bootstrap, discovery, impersonation, openapi, requests, watch
 from isthmus.lab.api.contracts import (
     WARNINGS,
     Admission,
@@ -188,7 +188,7 @@ class ApiServer:
         path = request.path
         if path in ("/healthz", "/readyz", "/livez"):
             return web.Response(text="ok")
-        user = await self._authenticator.authenticate(request)
+        user = impersonation.acting(request, await self._authenticator.authenticate(request), self._authorizer)
         where = requests.address(path)
         if where is not None:
             return await self._handlers.handle(request, where, user)

@@ -15,7 +15,8 @@ def not_found(info: ResourceInfo, name: str) -> ApiError:
 
 
 def no_such_path() -> ApiError:
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    details = {"causes": [{"reason": "UnexpectedServerResponse", "message": "404 page not found"}]}
+    return ApiError(404, "NotFound", "the server could not find the requested resource", details=details)
 
 
 def already_exists(info: ResourceInfo, name: str) -> ApiError:

@@ -35,9 +35,23 @@ class MapOf:
     of: "Type"
 
 
+@dataclass(frozen=True)
+class Inline:
+    """A message whose fields JSON shows in place of it."""
+
+    of: "Message"
+
+
+@dataclass(frozen=True)
+class Present:
+    """A message that says something by being there, even when it is empty."""
+
+    of: "Message"
+
+
 Message = dict[int, tuple[str, "Type"]]
 Scalar = Callable[[Any], Any]
-Type = Message | Many | MapOf | Scalar
+Type = Message | Many | MapOf | Inline | Present | Scalar
 
 
 def text(value: Any) -> str:
@@ -72,6 +86,10 @@ def blob(value: Any) -> str:
     return base64.b64encode(value).decode()
 
 
+def quantity(value: Any) -> str:
+    return text(dict(fields(value)).get(1, b""))
+
+
 def int_or_string(value: Any) -> int | str | None:
     parts = dict(fields(value))
     found = parts.get(3, b"") if parts.get(1) else parts.get(2, 0)
@@ -92,6 +110,10 @@ def decode(body: Any, message: Message) -> Object:
         elif isinstance(kind, MapOf):
             entry = dict(fields(raw))
             found.setdefault(name, {})[text(entry.get(1, b""))] = _value(entry.get(2, b""), kind.of)
+        elif isinstance(kind, Inline):
+            found |= decode(raw, kind.of)
+        elif isinstance(kind, Present):
+            found[name] = decode(raw, kind.of)
         else:
             value = _value(raw, kind)
             if value not in ("", None, {}):
@@ -112,7 +134,7 @@ def _is_empty(raw: int | bytes) -> bool:
 def _value(raw: Any, kind: Type) -> Any:
     if isinstance(kind, dict):
         return decode(raw, kind)
-    if isinstance(kind, Many | MapOf):
+    if isinstance(kind, Many | MapOf | Inline | Present):
         raise Malformed
     return kind(raw)
 
