@@ -25,7 +25,7 @@ def test_its_client_is_the_deployed_one_on_another_port() -> None:
 
 
 def test_both_its_connections_are_multiplexed_with_the_product_s_windows() -> None:
-    expected = protocol.requests_http2(pings=True)
+    expected = protocol.requests_http2(pings=protocol.PING_TIMEOUT)
     for configuration in (baseline.client(SERVERS[0], IDENTITY, CONFIG), baseline.gateway(SERVERS, IDENTITY)):
         assert options(configuration.cluster).explicit_http_config.http2_protocol_options == expected
 

@@ -224,11 +224,17 @@ class Mesh:
             while await self.stat(pod, name) < value:  # noqa: ASYNC110 - nor has this one
                 await asyncio.sleep(0.01)
 
-    def gateway(self, client: Pod, name: str, gateway_pod: Pod, identity: Identity | None = None) -> None:
+    def gateway(
+        self, client: Pod, name: str, *answering: Pod, silent: tuple[Pod, ...] = (), identity: Identity | None = None
+    ) -> None:
+        addresses, quiet = (
+            tuple(Address(pod.address, names.GATEWAY_PORT) for pod in pods) for pods in (answering, silent)
+        )
         cluster = GatewayCluster(
             name=f"{names.GATEWAY_CLUSTER_PREFIX}{name}",
-            addresses=(Address(gateway_pod.address, names.GATEWAY_PORT),),
-            identity=identity or gateway_pod.identity,
+            addresses=(*addresses, *quiet),
+            identity=identity or answering[0].identity,
+            silent=frozenset(quiet),
         )
         self.put(gateway.load_assignment(cluster), node=client.name)
         self.put(gateway.cluster(cluster), node=client.name, pod=client)

@@ -133,6 +133,26 @@ async def test_a_gateway_that_falls_silent_costs_a_second_and_no_request(tmp_pat
         assert load.slowest < 1.5
 
 
+async def test_another_address_that_comes_later_stands_in_for_the_one_that_is_there(tmp_path: Path) -> None:
+    async with mesh(tmp_path) as running, backend(running, "remote") as remote:
+        vip = running.new_address()
+        client, first = await asyncio.gather(running.pod("client", vips=(vip,)), running.pod("first", role="gateway"))
+        second = await running.pod("second", role="gateway", identity=first.identity)
+        for each in (first, second):
+            running.export(each, remote.pod.endpoint().address)
+        running.gateway(client, "east", first)
+        running.route(client, vip, (remote.pod.endpoint(gateway="east"),))
+        async with Load(f"http://{vip}/") as load:
+            await load.more(BEFORE)
+            running.gateway(client, "east", first, silent=(second,))
+            await running.reaches(client, "cluster.gateway/east.membership_total", 2)
+            await load.more(BEFORE)
+            first.kill()
+            await load.more(AFTER)
+        assert set(load.answers) == {"200 "}
+        assert await running.stat(client, "cluster.gateway/east.upstream_cx_connect_fail") == 0
+
+
 async def test_what_reached_nobody_is_repeated_whatever_it_is(tmp_path: Path) -> None:
     """A POST to a proxy whose application is gone never arrived, so it goes to the next endpoint."""
     async with mesh(tmp_path) as running, backend(running, "a") as first, backend(running, "b") as second:

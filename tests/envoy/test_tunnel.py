@@ -153,7 +153,7 @@ async def test_a_gateway_answers_probes(linked: Linked) -> None:
 
 
 async def test_a_gateway_that_is_someone_else_gets_nothing(linked: Linked) -> None:
-    linked.mesh.gateway(linked.client, "impostor", linked.gateway, linked.root.identity("expected"))
+    linked.mesh.gateway(linked.client, "impostor", linked.gateway, identity=linked.root.identity("expected"))
     endpoint = linked.server.endpoint(gateway="impostor")
     before = linked.app.served
     assert (await linked.get((endpoint,))).status == 503

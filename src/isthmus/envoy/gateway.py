@@ -43,10 +43,9 @@ def load_assignment(gateway: GatewayCluster) -> Any:
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=gateway.name,
         endpoints=[
-            endpoint_components_pb2.LocalityLbEndpoints(
-                priority=priority, lb_endpoints=[_endpoint(address, _others(address, group)) for address in group]
-            )
+            _locality(priority, address, _others(address, gateway.addresses))
             for priority, group in enumerate(groups)
+            for address in group
         ],
         policy=endpoint_pb2.ClusterLoadAssignment.Policy(overprovisioning_factor=wire.uint32(_NEVER_OVERFLOW)),
     )
@@ -76,10 +75,23 @@ def _cluster(name: str, *, connect_timeout: float) -> Any:
     )
 
 
-def _others(address: Address, group: Sequence[Address]) -> tuple[Address, ...]:
-    """The next ones in a circle, so that the addresses of one that is dead spread over all others."""
-    position = group.index(address)
-    return tuple([*group[position + 1 :], *group[:position]][:_NEXT_AFTER])
+def _locality(priority: int, address: Address, others: Sequence[Address]) -> Any:
+    """An address in a locality named after the others.
+
+    Envoy updates an endpoint that it knows in place, but for its other addresses: only one in another locality is new.
+    """
+    message = endpoint_components_pb2.LocalityLbEndpoints(priority=priority, lb_endpoints=[_endpoint(address, others)])
+    message.locality.sub_zone = " ".join(map(str, others))
+    return message
+
+
+def _others(address: Address, addresses: Sequence[Address]) -> tuple[Address, ...]:
+    """The next ones in a circle, so that the connections of one that is dead spread over all others.
+
+    Silent ones too: what is told of an address must not change, and its tunnels move, because another one falls silent.
+    """
+    position = addresses.index(address)
+    return tuple([*addresses[position + 1 :], *addresses[:position]][:_NEXT_AFTER])
 
 
 def _endpoint(address: Address, others: Sequence[Address]) -> Any:

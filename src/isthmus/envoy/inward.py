@@ -81,7 +81,7 @@ def _requests(client: tuple[Any, ...], logs: list[Any]) -> Any:
     removed = (names.ORIGINAL_PROTOCOL_HEADER, *(() if client else (names.CLIENT_ID_HEADER,)))
     return requests.connection_manager(
         stat_prefix="inbound-mesh" if client else "inbound",
-        http2=protocol.requests_http2(pings=False),
+        http2=protocol.requests_http2(pings=None),
         upgrades=("websocket",),
         request_headers=client,
         admitted=bool(client),
@@ -123,7 +123,7 @@ def _gateway() -> Any:
             cluster=f"{names.EXPORT_CLUSTER_PREFIX}%REQ(:AUTHORITY)%",
             on_demand=True,
             admitted=True,
-            http2=protocol.tunnel_http2(pings=False),
+            http2=protocol.tunnel_http2(pings=None),
             upgrades=("CONNECT",),
             routes=[_tunnel(), _ready(), _nothing_else()],
             access_logs=metrics.tunnels(),

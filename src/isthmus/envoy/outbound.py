@@ -26,6 +26,7 @@ _TUNNEL_CONNECT_TIMEOUT = 1.0
 def cluster(outbound: OutboundCluster) -> Any:
     """The cluster named by the destination; its endpoints come by EDS under the same name."""
     tunnelled = any(through_gateway for _, through_gateway in outbound.peers)
+    options = protocol.multiplexed if outbound.meshed else protocol.as_downstream
     message = cluster_pb2.Cluster(
         name=outbound.name,
         type="EDS",
@@ -37,7 +38,7 @@ def cluster(outbound: OutboundCluster) -> Any:
         outlier_detection=balancing.outlier_detection(),
         transport_socket_matches=_transports(outbound),
         transport_socket=tls.client_context(sni=sni(outbound), expected=_NOBODY),
-        typed_extension_protocol_options=protocol.multiplexed() if outbound.meshed else protocol.as_downstream(),
+        typed_extension_protocol_options=options(tunnelled=tunnelled),
         upstream_connection_options=cluster_pb2.UpstreamConnectionOptions(tcp_keepalive=tcp_keepalive()),
     )
     message.track_cluster_stats.per_endpoint_stats = True

@@ -58,7 +58,7 @@ def _requests() -> Any:
         stat_prefix="outbound",
         cluster=DESTINATION,
         on_demand=True,
-        http2=protocol.requests_http2(pings=False),
+        http2=protocol.requests_http2(pings=None),
         upgrades=("websocket",),
         removed_request_headers=(names.DESTINATION_HEADER, names.ORIGINAL_PROTOCOL_HEADER),
         routes=[

@@ -19,21 +19,24 @@ OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 PING_INTERVAL = 0.4
 PING_TIMEOUT = 0.5
 """A peer that vanished without a word is noticed within interval + timeout."""
+TUNNELLED_PING_TIMEOUT = 1.0
+"""More than interval + timeout of the connection that carries the tunnels. When that is dead, all connections in it end
+at once; were they noticed one by one, each repetition of a request would meet another dead one."""
 IDLE = 90.0
 """An unused connection is closed after this long, and its pings end with it."""
 
 
-def requests_http2(*, pings: bool) -> Any:
+def requests_http2(*, pings: float | None) -> Any:
     """HTTP/2 that carries requests. WebSockets travel in it as extended CONNECT. The client's side pings."""
     return _http2(stream=4 * MEBIBYTE, connection=32 * MEBIBYTE, pings=pings)
 
 
-def tunnel_http2(*, pings: bool) -> Any:
+def tunnel_http2(*, pings: float | None) -> Any:
     """HTTP/2 that carries whole connections: a stream is a connection with its own windows inside, so be generous."""
     return _http2(stream=16 * MEBIBYTE, connection=128 * MEBIBYTE, pings=pings)
 
 
-def multiplexed() -> dict[str, Any]:
+def multiplexed(*, tunnelled: bool) -> dict[str, Any]:
     """Options of a cluster whose endpoints all have a proxy: HTTP/2, with the client's protocol in a header."""
     remember = header_mutation_pb2.HeaderMutation(
         mutations=header_mutation_pb2.Mutations(
@@ -43,7 +46,7 @@ def multiplexed() -> dict[str, Any]:
     )
     return _options(
         explicit_http_config=http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig(
-            http2_protocol_options=requests_http2(pings=True)
+            http2_protocol_options=requests_http2(pings=_patience(tunnelled))
         ),
         http_filters=[
             _filter("envoy.filters.http.header_mutation", remember),
@@ -53,7 +56,7 @@ def multiplexed() -> dict[str, Any]:
     )
 
 
-def as_downstream() -> dict[str, Any]:
+def as_downstream(*, tunnelled: bool) -> dict[str, Any]:
     """Options of a cluster some of whose endpoints have no proxy: speak what the client speaks."""
     unproven = header_mutation_pb2.HeaderMutation(
         mutations=header_mutation_pb2.Mutations(
@@ -63,7 +66,7 @@ def as_downstream() -> dict[str, Any]:
     return _options(
         use_downstream_protocol_config=http_protocol_options_pb2.HttpProtocolOptions.UseDownstreamHttpConfig(
             http_protocol_options=protocol_pb2.Http1ProtocolOptions(),
-            http2_protocol_options=requests_http2(pings=True),
+            http2_protocol_options=requests_http2(pings=_patience(tunnelled)),
         ),
         http_filters=[
             _filter("envoy.filters.http.header_mutation", unproven),
@@ -77,7 +80,7 @@ def tunnelling() -> dict[str, Any]:
     """Options of a gateway cluster."""
     return _options(
         explicit_http_config=http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig(
-            http2_protocol_options=tunnel_http2(pings=True)
+            http2_protocol_options=tunnel_http2(pings=PING_TIMEOUT)
         )
     )
 
@@ -91,17 +94,22 @@ def write_header(name: str, value: str) -> Any:
     )
 
 
-def _http2(*, stream: int, connection: int, pings: bool) -> Any:
+def _http2(*, stream: int, connection: int, pings: float | None) -> Any:
+    """Of these windows in bytes. `pings` is how long an answer to one may take, in seconds."""
     options = protocol_pb2.Http2ProtocolOptions(
         allow_connect=True,
         initial_stream_window_size=wire.uint32(stream),
         initial_connection_window_size=wire.uint32(connection),
     )
-    if pings:
+    if pings is not None:
         options.connection_keepalive.CopyFrom(
-            protocol_pb2.KeepaliveSettings(interval=wire.seconds(PING_INTERVAL), timeout=wire.seconds(PING_TIMEOUT))
+            protocol_pb2.KeepaliveSettings(interval=wire.seconds(PING_INTERVAL), timeout=wire.seconds(pings))
         )
     return options
+
+
+def _patience(tunnelled: bool) -> float:
+    return TUNNELLED_PING_TIMEOUT if tunnelled else PING_TIMEOUT
 
 
 def _options(**options: Any) -> dict[str, Any]:
