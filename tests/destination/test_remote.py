@@ -13,6 +13,7 @@ from tests.kube.waiting import until
 from tests.mesh import objects as make
 
 from isthmus import names
+from isthmus.destination.memory import Memory
 from isthmus.destination.remote import Remotes
 from isthmus.kube.client import connect
 from isthmus.mesh.state import Remote, State
@@ -75,15 +76,17 @@ def accounts(remote: Remote | None) -> list[str]:
 
 @asynccontextmanager
 async def linked(**options: float) -> AsyncIterator[Linked]:
+    async with fake.running() as local, fake.running() as east, following(local, east, **options) as clusters:
+        yield clusters
+
+
+@asynccontextmanager
+async def following(local: fake.Api, east: fake.Api, **options: float) -> AsyncIterator[Linked]:
+    """One life of the process."""
     state = make.state()
     changed = asyncio.Event()
-    async with (
-        fake.running() as local,
-        fake.running() as east,
-        connect(fake.kubeconfig(local.url)) as client,
-        asyncio.TaskGroup() as group,
-    ):
-        remotes = Remotes(client, state, touched=changed.set, **options)
+    async with connect(fake.kubeconfig(local.url)) as client, asyncio.TaskGroup() as group:
+        remotes = Remotes(client, state, Memory(client, state), touched=changed.set, **options)
         task = group.create_task(remotes.run())
         clusters = Linked(local, east, state, remotes, changed)
         clusters.link()

@@ -49,7 +49,7 @@ def other(objects: list[Any]) -> list[Any]:
 
 
 def _read(item: Any) -> Any:
-    if item["kind"] == "ConfigMap" and "values" in item["data"]:
+    if item["kind"] == "ConfigMap" and "values" in item.get("data", ()):
         return {**item, "data": {"values": yaml.safe_load(item["data"]["values"])}}
     return item
 

@@ -26,6 +26,8 @@ WRITTEN_ALL_THE_SAME = {
     # The finalizer of a Link is put on and taken off; credentials are renewed.
     ("linkerd-multicluster-controller", "links"): {"patch"},
     ("linkerd-multicluster-controller", "secrets"): {"patch"},
+    # What it remembers of linked clusters: see below.
+    ("linkerd-destination", "configmaps"): {"patch"},
     # Its own next token, and nobody else's: see below.
     (REMOTE, "serviceaccounts/token"): {"create"},
 }
@@ -96,6 +98,14 @@ def test_secrets_are_read_only_beside_the_links_that_name_them() -> None:
         (grant.account, grant.namespace) for grant in ALL if grant.resource == "secrets" and "patch" in grant.verbs
     }
     assert writers == {("linkerd-multicluster-controller", "linkerd-multicluster")}
+
+
+def test_destination_writes_one_config_map_and_nothing_else() -> None:
+    (written,) = [
+        grant for grant in ALL if grant.account == "linkerd-destination" and not grant.verbs <= {"get", "list", "watch"}
+    ]
+    assert (written.namespace, written.resource) == ("linkerd", "configmaps")
+    assert (written.names, "patch" in written.verbs) == (("linkerd-destination-remote-endpoints",), True)
 
 
 def test_the_gateway_has_no_permission_at_all_and_identity_and_injector_one_each() -> None:

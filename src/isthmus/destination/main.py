@@ -9,6 +9,7 @@ from pathlib import Path
 
 from isthmus import names
 from isthmus.destination import diagnostics, render, server
+from isthmus.destination.memory import Memory
 from isthmus.destination.observe import Observer
 from isthmus.destination.remote import Remotes
 from isthmus.destination.world import World
@@ -73,8 +74,10 @@ class Destination:
             remote_unwanted=lambda key: self._remotes.unwant(key),
         )
         self._observer = Observer(client, self._state, self._world.touched)
-        self._remotes = Remotes(client, self._state, touched=self._world.touched)
-        self._observer.links.on_change(self._remotes.links_changed)
+        self._memory = Memory(client, self._state, namespace=flags.namespace)
+        self._remotes = Remotes(client, self._state, self._memory, touched=self._world.touched)
+        for follower in (self._remotes, self._memory):
+            self._observer.links.on_change(follower.links_changed)
         self._certificate = WorkloadCertificate(
             trust_domain=flags.trust_domain,
             service_account=flags.service_account,
@@ -95,7 +98,12 @@ class Destination:
         ):
             roots = follow_roots(self._flags.trust_anchors_file, self._state, self._world.touched)
             await until_terminated(
-                self._observer.informers.run(), self._remotes.run(), self._certificate.run(), roots, self._serve()
+                self._observer.informers.run(),
+                self._remotes.run(),
+                self._memory.run(self._observer.informers.synced()),
+                self._certificate.run(),
+                roots,
+                self._serve(),
             )
 
     async def _serve(self) -> None:

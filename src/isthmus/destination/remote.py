@@ -15,6 +15,7 @@ from typing import Final
 from isthmus import names
 from isthmus.destination import metrics
 from isthmus.destination.credentials import Credentials
+from isthmus.destination.memory import Memory
 from isthmus.kube import errors
 from isthmus.kube.client import Client, connect
 from isthmus.kube.watch import Informer, Signal
@@ -57,12 +58,14 @@ class Remotes:
         self,
         local: Client,
         state: State,
+        memory: Memory,
         *,
         touched: Callable[[], None],
         keep_seconds: float = KEEP_SECONDS,
         first_answer_seconds: float = FIRST_ANSWER_SECONDS,
     ) -> None:
         self._state = state
+        self._memory = memory
         self._touched = touched
         self._keep_seconds = keep_seconds
         self._first_answer_seconds = first_answer_seconds
@@ -137,6 +140,7 @@ class Remotes:
         if task is not None:
             task.cancel()
         self._state.set_remote(key, None)
+        self._memory.released(key)
         self._touched()
 
     def _until_next_release(self) -> float | None:
@@ -184,7 +188,7 @@ class Remotes:
                 return
             known = self._state.remote(key)
             followers = self._clusters[key[0]].followers
-            follower = followers[key] = _Follower(client, key, self._publish, known.workloads if known else {})
+            follower = followers[key] = _Follower(client, key, self._heard, known.workloads if known else {})
             try:
                 await follower.run()
             finally:
@@ -194,8 +198,13 @@ class Remotes:
     async def _first_answer(self, key: RemoteKey) -> None:
         await asyncio.sleep(self._first_answer_seconds)
         if self._state.remote(key) is None:
-            log.warning("cluster %s has not said who answers for %s/%s; proxies go on with what they know", *key)
-            self._publish(key, Remote(heard=False))
+            log.warning("cluster %s has not said who answers for %s/%s; what it said last counts", *key)
+            self._publish(key, self._memory.recall(key) or Remote(heard=False))
+
+    def _heard(self, key: RemoteKey, remote: Remote) -> None:
+        self._publish(key, remote)
+        if remote.heard and key in self._wanted:
+            self._memory.learned(key, remote)
 
     def _publish(self, key: RemoteKey, remote: Remote) -> None:
         if key in self._wanted:

@@ -75,6 +75,7 @@ def _configuration(values: InstallValues) -> list[Manifest]:
                 names.TRUST_DOMAIN_KEY: certificates.trust_domain,
             },
         ),
+        _written_by_destination(names.REMOTE_ENDPOINTS_CONFIG_MAP),
         _tls_secret(names.IDENTITY_ISSUER_SECRET, certificates.issuer_certificate, certificates.issuer_key),
         _tls_secret(names.INJECTOR_TLS_SECRET, certificates.webhook_certificate, certificates.webhook_key),
     ]
@@ -82,6 +83,11 @@ def _configuration(values: InstallValues) -> list[Manifest]:
 
 def _config_map(name: str, data: dict[str, str]) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(name, "controller"), "data": data}
+
+
+def _written_by_destination(name: str) -> Manifest:
+    """Without data, so that to apply it again takes nothing away."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(name, "destination")}
 
 
 def _tls_secret(name: str, certificate: str, key: str) -> Manifest:
@@ -191,6 +197,14 @@ def _injector(values: InstallValues) -> Component:
             f"--proxy-memory-limit={values.proxy_resources.memory_limit}",
             f"--skip-inbound-ports={values.skip_inbound_ports}",
             f"--skip-outbound-ports={values.skip_outbound_ports}",
+            *(
+                when(values.tracing_collector, argument)
+                for argument in (
+                    f"--tracing-collector={values.tracing_collector}",
+                    f"--tracing-sampling={values.tracing_sampling}",
+                    f"--tracing-cluster-name={values.tracing_cluster_name}",
+                )
+            ),
             f"--log-level={values.controller_log_level}",
         ),
         ports={"injector-https": names.INJECTOR_PORT},

@@ -73,6 +73,12 @@ def control_plane() -> list[Manifest]:
                 rule([names.FEDERATION_GROUP], ["federatedtrustdomains"], FOLLOW),
             ],
         ),
+        *role(
+            names.DESTINATION_DEPLOYMENT,
+            names.DESTINATION_DEPLOYMENT,
+            namespace=namespace,
+            rules=[rule([""], ["configmaps"], [*FOLLOW, "patch"], only=[names.REMOTE_ENDPOINTS_CONFIG_MAP])],
+        ),
         *cluster_role(
             f"{prefix}-proxy-injector",
             names.INJECTOR_DEPLOYMENT,
