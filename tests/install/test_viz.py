@@ -2,13 +2,18 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from isthmus import names
+from isthmus.envoy import labels
 from isthmus.install import viz_prometheus
 from isthmus.install.viz import VizValues, manifests
+from isthmus.lab.images import find_program
 from isthmus.viz import api, series, targets
 
 LANGUAGE = {"and", "histogram_quantile", "max", "rate", "sum", "time"}
@@ -71,6 +76,59 @@ def test_rules_and_dashboards_ask_for_metrics_that_there_are() -> None:
     for expression in asked:
         bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|by \([^)]*\)", " ", expression)
         assert set(re.findall(r"[a-z_:][a-z0-9_:]*", bare)) - LANGUAGE <= known, expression
+
+
+def promtool(*words: str) -> None:
+    program = find_program("promtool")
+    if program is None:
+        pytest.skip("there is no promtool: `make setup` fetches Debian's where there is apt")
+    done = subprocess.run([program, "check", *words], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.process
+def test_prometheus_itself_accepts_the_rules(tmp_path: Path) -> None:
+    config = printed()["ConfigMap", "prometheus-config"]["data"]
+    rules = [tmp_path / name for name in config if name.endswith(".rules.yml")]
+    for path in rules:
+        path.write_text(config[path.name])
+    promtool("rules", "--lint=all", "--lint-fatal", *map(str, rules))
+
+
+@pytest.mark.process
+def test_prometheus_itself_accepts_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "prometheus.yml"
+    path.write_text(printed()["ConfigMap", "prometheus-config"]["data"]["prometheus.yml"])
+    promtool("config", "--syntax-only", str(path))
+
+
+def relabelled(rules: list[dict[str, Any]], series: dict[str, str]) -> dict[str, str]:
+    """As Prometheus does it: a rule sees what those before it did."""
+    for rule in rules:
+        text = ";".join(series.get(label, "") for label in rule["source_labels"])
+        if found := re.fullmatch(rule["regex"], text):
+            series = series | {rule["target_label"]: found.expand(rule["replacement"].replace("$", "\\"))}
+    return series
+
+
+@pytest.mark.parametrize("backend", ["web", "web-east"])
+@pytest.mark.parametrize("tls", [{"tls": "true"}, {"tls": "no_identity", "no_tls_reason": "of_its_own"}])
+def test_latencies_have_all_their_labels_again_in_prometheus(backend: str, tls: dict[str, str]) -> None:
+    counted = {
+        "authority": "web.shop.svc.cluster.local:80",
+        "dst_namespace": "shop",
+        "dst_service": backend,
+        "dst_cluster": "east",
+        "dst_target_cluster": "east",
+        **tls,
+        "dst_target_service": "web",
+    }
+    latency, other = {"__name__": "response_latency_ms_bucket"}, {"__name__": "tcp_open_total"}
+    installed = viz_prometheus.settings("linkerd-viz", "10s")["scrape_configs"]
+    for jobs in (installed, viz_prometheus.own_discovery("linkerd-viz")):
+        (rules,) = [each["metric_relabel_configs"] for each in jobs if each["job_name"] == targets.PROXIES]
+        assert relabelled(rules, latency | labels.brief(counted)) == latency | counted
+        assert relabelled(rules, other | labels.brief(counted)) == other | labels.brief(counted)
 
 
 def test_pods_are_injected_but_scrape_past_their_proxies() -> None:

@@ -109,16 +109,24 @@ def test_bytes_are_of_what_all_endpoints_have_in_common() -> None:
     assert 'tcp_read_bytes_total{direction="outbound",peer="dst",dst_service="web"} 70' in lines
 
 
-def test_a_proxy_of_a_hundred_services_says_less_than_a_megabyte_before_it_is_compressed() -> None:
-    """With names as long as they are in practice, all of this cluster."""
+@pytest.mark.parametrize("elsewhere", ["", "east"])
+def test_a_proxy_of_a_hundred_services_says_less_than_a_megabyte_before_it_is_compressed(elsewhere: str) -> None:
+    """With names as long as they are in practice."""
 
     def service(number: int) -> list[str]:
         name = f"some-service-{number:03}"
-        identity = Identity("root-0123456789abcdef.cluster.local", "namespace", name)
+        identity = Identity("root-0123456789abcdef.cluster.local", "shop", name)
         there = Endpoint(
-            Address("10.244.0.1", 8080), identity, pod=f"{name}-6d4cf56db6-xk2lp", owner=f"deployment/{name}"
+            Address("10.244.0.1", 8080),
+            identity,
+            pod=f"{name}-6d4cf56db6-xk2lp",
+            owner=f"deployment/{name}",
+            cluster=elsewhere,
+            namespace="shop" if elsewhere else "",
+            service=name if elsewhere else "",
         )
-        cluster = OutboundCluster("outbound/1", ServicePort("namespace", name, 8080), ((there,),))
+        called = ServicePort("shop", f"{name}-{elsewhere}" if elsewhere else name, 8080)
+        cluster = OutboundCluster("outbound/1", called, ((there,),), target_cluster=elsewhere)
         counted, timed = (of_endpoint(cluster, there, single=single) for single in (True, False))
         where = f'envoy_cluster_name="outbound/{number}",envoy_endpoint_address="x",envoy_endpoint_hostname="{counted}"'
         bounds = [*(str(digit * 10**power) for power in range(5) for digit in range(1, 6)), "+Inf"]
@@ -136,6 +144,24 @@ def test_a_proxy_of_a_hundred_services_says_less_than_a_megabyte_before_it_is_co
     lines = scrape(requests, passed)
     assert len(lines) == 100 * (2 + 26 + 5)
     assert sum(len(line) + 1 for line in lines) < 1_000_000
+
+
+@pytest.mark.parametrize("backend", ["web-east", "other-east"])
+@pytest.mark.parametrize("identity", [Identity("east.test", "shop", "web"), None])
+def test_a_latency_of_another_cluster_says_in_fewer_labels_what_the_count_says(
+    backend: str, identity: Identity | None
+) -> None:
+    there = Endpoint(
+        Address("10.244.0.1", 80), identity, "east", cluster="east", namespace="shop", service="web", backend=backend
+    )
+    cluster = OutboundCluster("outbound/1", ServicePort("shop", "web-east", 80), ((there,),), target_cluster="east")
+    told = labels.unpack(f"{of_cluster(cluster)},{of_endpoint(cluster, there, single=False)}")
+    told["authority"] = "web-east.shop.svc.cluster.local:80"
+    assert labels.entire(labels.brief(told)) == told
+    assert "dst_target_cluster" not in labels.brief(told)
+    assert ("dst_service" in labels.brief(told)) is (backend != "web-east")
+    failed = labels.unpack(of_cluster(cluster)) | {"authority": "web-east.shop.svc.cluster.local:80"}
+    assert labels.entire(labels.brief(failed)) == failed
 
 
 anything = st.text(st.characters(codec="utf-8"), max_size=40)

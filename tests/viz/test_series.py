@@ -114,3 +114,14 @@ def test_an_unchanging_series_takes_no_more_memory_with_time() -> None:
     history = history_of([7] * 60)
     assert len(only(history).looks) == 0
     assert series.HISTORY_SECONDS / 10 < 70
+
+
+def test_a_latency_of_another_cluster_belongs_to_the_same_service_as_its_requests() -> None:
+    """Proxies leave out of it what its authority and its cluster say."""
+    called = 'direction="outbound",authority="web-east.shop.svc.cluster.local:80",dst_cluster="east"'
+    brief = f'response_latency_ms_bucket{{{called},dst_target_service="web",le="5"}} 1\n'
+    history = History()
+    history.observe(1.0, brief.encode())
+    (group,) = history.groups.values()
+    assert (group.labels["dst_service"], group.labels["dst_namespace"]) == ("web-east", "shop")
+    assert (group.labels["dst_target_cluster"], group.labels["tls"]) == ("east", "true")

@@ -61,8 +61,30 @@ def settings(namespace: str, interval: str) -> Manifest:
         "rule_files": ["/etc/prometheus/*.rules.yml"],
         "scrape_configs": [
             {"job_name": "prometheus", "static_configs": [{"targets": [f"localhost:{PORT}"]}]},
-            *(found(job) for job in (CONTROLLER_JOB, MULTICLUSTER_JOB, PROXY_JOB)),
+            *(found(job) for job in (CONTROLLER_JOB, MULTICLUSTER_JOB)),
+            found(PROXY_JOB) | {"metric_relabel_configs": entire_latencies()},
         ],
+    }
+
+
+def entire_latencies() -> list[Manifest]:
+    """Proxies leave out of latencies what other labels say (`envoy.labels.brief`); queries ask for all of them."""
+    called = r"([^.;]+)\.([^.;]+)\.svc\..+"
+    return [
+        _completed("dst_target_cluster", "", "$1", cluster="(.+)"),
+        _completed("dst_service", "authority", "$1", said=called),
+        _completed("dst_namespace", "authority", "$2", said=called),
+        _completed("tls", "dst_target_service", "true", said=".+"),
+    ]
+
+
+def _completed(label: str, by: str, value: str, *, said: str = "", cluster: str = ".+") -> Manifest:
+    """Give a latency of another cluster this label, where it has none."""
+    return {
+        "source_labels": ["__name__", "dst_cluster", label, *([by] if by else [])],
+        "regex": f"response_latency_ms_.+;{cluster};{f';{said}' if by else ''}",
+        "target_label": label,
+        "replacement": value,
     }
 
 
@@ -76,7 +98,7 @@ def own_discovery(namespace: str) -> list[Manifest]:
     return [
         _controllers(CONTROLLER_JOB, [names.CONTROL_PLANE_NAMESPACE, namespace]),
         _controllers(MULTICLUSTER_JOB, [names.MULTICLUSTER_NAMESPACE]),
-        _proxies(),
+        _proxies() | {"metric_relabel_configs": entire_latencies()},
     ]
 
 

@@ -125,7 +125,7 @@ class Scrape:
             self._tunnel(name, packed, float(value[2:]))
             return
         direction, timed, part = name.partition("_ms")
-        common, status, grpc_status = self._expand(direction, packed)
+        common, status, grpc_status = self._expand(direction, packed, timed)
         if timed:
             yield from self._type("response_latency_ms", "histogram")
             yield f"response_latency_ms{part}{{{common}{value}\n"
@@ -148,7 +148,7 @@ class Scrape:
             self._typed = name
             yield f"# TYPE {name} {kind}\n"
 
-    def _labels(self, direction: str, packed: str) -> tuple[str, str, str]:
+    def _labels(self, direction: str, packed: str, timed: str) -> tuple[str, str, str]:
         found = labels.unpack(packed)
         status = found.pop(labels.STATUS, "0")
         grpc_status = found.pop(labels.GRPC_STATUS, "")
@@ -156,7 +156,7 @@ class Scrape:
         if "authority" in found:
             service, _, port = found["authority"].partition(":")
             found["authority"] = f"{service}.svc.{self._domain}:{port}"
-        return text({"direction": direction, **found}), status, grpc_status
+        return text({"direction": direction, **(labels.brief(found) if timed else found)}), status, grpc_status
 
     def _name_the_client(self, found: Labels) -> None:
         """Linkerd's name for a SPIFFE ID, and the linked cluster it comes from."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from isthmus.envoy.labels import entire
 from isthmus.viz import exposition
 
 HISTORY_SECONDS: Final = 660.0
@@ -173,6 +174,7 @@ class History:
             return _Line(None, False, 0.0, before)
         name, labels = read
         bucket = labels.pop(BUCKET_LABEL, "")
+        labels = entire(labels) if bucket else labels
         kept: Labels = tuple(
             sorted((sys.intern(label), sys.intern(text)) for label, text in labels.items() if label in KEPT_LABELS)
         )
