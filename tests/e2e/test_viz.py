@@ -2,18 +2,19 @@
 
 import json
 import math
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.lab_fixture import EAST, WEST, Lab
 
+from isthmus.lab.images import find_program
+
 pytestmark = pytest.mark.lab
 
 GOOD, BAD = 24, 6
 MIRROR = "http://backend-cluster-east:8080"
-PROMETHEUS = shutil.which("prometheus") is not None
-NOT_INSTALLED = "the program prometheus is not on PATH (Debian: apt-get install prometheus)"
+PROMETHEUS = find_program("prometheus") is not None
+NOT_INSTALLED = "there is no Prometheus: `make setup` fetches Debian's where there is apt"
 REQUEST_RATE = 'sum by (dst_cluster) (\n  rate(request_total{dst_cluster!=""}[5m])\n)'
 LATENCY = (
     "histogram_quantile(0.95,\n  sum by (dst_cluster, le) (\n"

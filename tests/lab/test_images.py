@@ -4,19 +4,38 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.lab import images
 from isthmus.lab.images import Images, UnknownImageError
 
 
-def test_prometheus_is_the_program_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "prometheus"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+@pytest.fixture(autouse=True)
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty checkout; nothing is on PATH."""
+    monkeypatch.setattr(images, "_checkout", lambda: tmp_path / "checkout")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert Images().find("docker.io/prom/prometheus:v2.55.1").entrypoint == (str(program),)
+    return tmp_path / "checkout"
 
 
-def test_without_the_program_the_event_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+def program(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / "prometheus"
+    made.write_text("#!/bin/sh\n")
+    made.chmod(0o755)
+    return made
+
+
+def test_prometheus_is_the_program_of_this_machine(tmp_path: Path) -> None:
+    on_path = program(tmp_path)
+    assert Images().find("docker.io/prom/prometheus:v2.55.1").entrypoint == (str(on_path),)
+
+
+def test_what_setup_fetched_comes_before_the_program_of_this_machine(tmp_path: Path, checkout: Path) -> None:
+    program(tmp_path)
+    fetched = program(checkout / ".prometheus")
+    assert Images().find("docker.io/prom/prometheus:v2.55.1").entrypoint == (str(fetched),)
+
+
+def test_without_the_program_the_event_says_how_to_get_it() -> None:
     with pytest.raises(
         UnknownImageError, match=r"program prometheus, which is not on PATH: .*apt-get install prometheus"
     ):

@@ -60,8 +60,21 @@ def find_envoy() -> Path | None:
         return Path(told)
     if found := shutil.which("envoy"):
         return Path(found)
-    own = Path(isthmus.__file__).parents[2] / ".envoy/envoy/_bin/envoy"
+    own = _checkout() / ".envoy/envoy/_bin/envoy"
     return own if own.exists() else None
+
+
+def find_program(name: str) -> Path | None:
+    """A program of Debian's Prometheus: the checkout's own, else the one on PATH."""
+    own = _checkout() / ".prometheus" / name
+    if own.exists():
+        return own
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def _checkout() -> Path:
+    return Path(isthmus.__file__).parents[2]
 
 
 def _mesh_tools() -> dict[str, Path]:
@@ -101,8 +114,8 @@ def _built_in() -> dict[str, ImageSpec]:
 
 def _of_this_machine() -> dict[str, ImageSpec]:
     """Programs that are not part of the lab, as far as they are installed."""
-    found = {image: shutil.which(program) for image, (program, _) in NOT_OURS.items()}
-    return {image: ImageSpec((program,)) for image, program in found.items() if program}
+    found = {image: find_program(program) for image, (program, _) in NOT_OURS.items()}
+    return {image: ImageSpec((str(program),)) for image, program in found.items() if program}
 
 
 def repository_of(image: str) -> str:
