@@ -144,7 +144,6 @@ class Memory:
         """What makes the ConfigMap hold what is known; None takes a key away."""
         written = self._written()
         linked = {link.cluster: link.metadata.uid for link in self._state.links()}
-        self._released &= written.keys()
         self._learned = {name: each for name, each in self._learned.items() if linked.get(each.cluster) == each.link}
         change: dict[str, bytes | None] = {
             name: None for name in written if name in self._released or _cluster(name) not in linked
