@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.install import assignments, schema, values
+from isthmus.install.multicluster_values import MulticlusterValues
 from isthmus.install.schema import ValuesError
 from isthmus.install.values import InstallValues
 
@@ -55,7 +56,10 @@ def test_whatever_is_written_is_a_tree_or_refused_in_words(text: str) -> None:
     ("text", "sentence"),
     [
         ("proxy.loglevel=info", 'There is no value "proxy.loglevel"; the nearest is "proxy.logLevel".'),
-        ("tracing.collector=otel:4317", 'There is no value "tracing": proxies make no spans of their own'),
+        ("tracing.collector=http://otel:4317", "it must be a host and the port where OTLP is spoken over gRPC"),
+        ("tracing.collector=otel", "tracing.collector is 'otel': it must be a host and the port"),
+        ("tracing.sampling=101", "tracing.sampling is '101': it must be a percentage"),
+        ("tracing.colector=otel:4317", 'the nearest is "tracing.collector"'),
         ("controlerReplicas=3", 'the nearest is "controllerReplicas"'),
         ("controllerReplicas=many", "controllerReplicas must be a whole number, not 'many'"),
         ("controllerReplicas=0", "controllerReplicas is 0: it must be 1 or more"),
@@ -74,6 +78,11 @@ def test_what_cannot_be_set_is_refused_by_name(text: str, sentence: str) -> None
     with pytest.raises(ValuesError) as refused:
         merged(text)
     assert sentence in str(refused.value)
+
+
+def test_a_value_of_the_control_plane_is_pointed_to_from_the_extensions() -> None:
+    with pytest.raises(ValuesError, match="it belongs to the control plane: set it with `linkerd install`"):
+        schema.merge(MulticlusterValues, schema.tree(MulticlusterValues), {"tracing": {"collector": "otel:4317"}})
 
 
 def test_a_map_is_added_to_and_null_takes_an_entry_or_a_value_back() -> None:

@@ -16,6 +16,8 @@ APPLICATION_CLUSTER: Final = "application"
 """The pod's application, spoken to in the protocol of the request."""
 APPLICATION_HTTP1_CLUSTER: Final = "application-http1"
 """The pod's application, for requests that left the client as HTTP/1 and were carried between proxies as HTTP/2."""
+COLLECTOR_CLUSTER: Final = "collector"
+"""Where spans go, in pods that are told of a collector."""
 TUNNEL_LISTENER: Final = "tunnel"
 TAP: Final = "requests"
 """By this name Envoy's admin interface is asked for single requests."""
@@ -36,6 +38,16 @@ _WATCHDOG: Final = {"miss_timeout": "5s", "megamiss_timeout": "10s"}
 """Threads report several times per timeout; with Envoy's 0.2 s that is most of an idle proxy's wake-ups."""
 _APPLICATION_IDLE: Final = "1.5s"
 """Applications close idle connections, some after 2 s; a request must not meet one that is just being closed."""
+_TRACING: Final = {
+    "name": "tracing",
+    "static_layer": {
+        "tracing.opentelemetry.min_flush_spans": 50,
+        "tracing.opentelemetry.flush_interval_ms": 1000,
+    },
+}
+"""Spans are sent by fifties, or after a second; Envoy's own is by fives, or after five."""
+_UNSENT: Final = {"max_connections": 1, "max_pending_requests": 2, "max_requests": 8, "max_retries": 0}
+"""So many batches of spans wait for a slow collector, and no more: the next ones are dropped."""
 _STAT_PREFIXES: Final = ("cluster_manager.", "listener_manager.", "control_plane.", "server.", "sds.", "l5d")
 LATENCY_BUCKETS: Final = tuple(digit * 10**power for power in range(5) for digit in range(1, 6))
 """Milliseconds, as Linkerd has them."""
@@ -72,11 +84,12 @@ def bootstrap(
     trust_domain: str,
     certificate_dir: str,
     admin_port: int = names.ENVOY_ADMIN_PORT,
+    collector: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
     """Envoy's bootstrap configuration.
 
     `node_id` is `<pod>.<namespace>`. `certificate_dir` holds WORKLOAD_FILE, written by `workload_secret`, and
-    ROOTS_FILE, written by `roots_secret`.
+    ROOTS_FILE, written by `roots_secret`. `collector` is the host and port that spans are sent to.
     """
     return {
         "node": {
@@ -108,6 +121,7 @@ def bootstrap(
                 _original_destination(PASSTHROUGH_CLUSTER),
                 _original_destination(APPLICATION_CLUSTER, use_downstream_protocol_config=_both_protocols()),
                 _original_destination(APPLICATION_HTTP1_CLUSTER, explicit_http_config={"http_protocol_options": {}}),
+                *([_collector(*collector)] if collector else []),
             ]
         },
         "bootstrap_extensions": [
@@ -124,6 +138,7 @@ def bootstrap(
             "stats_matcher": {"inclusion_list": {"patterns": _stat_patterns()}},
             "histogram_bucket_settings": [{"match": {"prefix": "l5d."}, "buckets": LATENCY_BUCKETS}],
         },
+        **({"layered_runtime": {"layers": [_TRACING]}} if collector else {}),
     }
 
 
@@ -190,6 +205,22 @@ def _xds(*, host: str, port: int, spiffe_id: str, certificate_dir: str) -> dict[
                 },
             },
         },
+    }
+
+
+def _collector(host: str, port: int) -> dict[str, Any]:
+    """In plain text: a collector has no identity in the mesh that could be asked for."""
+    return {
+        "name": COLLECTOR_CLUSTER,
+        "type": "STRICT_DNS",
+        "connect_timeout": "1s",
+        "dns_lookup_family": "V4_PREFERRED",
+        "dns_refresh_rate": "30s",
+        "dns_failure_refresh_rate": {"base_interval": "2s", "max_interval": "30s"},
+        "circuit_breakers": {"thresholds": [_UNSENT]},
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 10}},
+        "load_assignment": _single_endpoint(COLLECTOR_CLUSTER, host, port),
+        "typed_extension_protocol_options": _http_options(explicit_http_config={"http2_protocol_options": {}}),
     }
 
 

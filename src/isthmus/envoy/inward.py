@@ -11,7 +11,7 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 
 from isthmus import names
-from isthmus.envoy import accesslog, chains, metrics, protocol, requests, tls, wire
+from isthmus.envoy import accesslog, chains, metrics, protocol, requests, tls, tracing, wire
 from isthmus.envoy.bootstrap import APPLICATION_CLUSTER, APPLICATION_HTTP1_CLUSTER
 from isthmus.mesh.model import ProxyConfig
 
@@ -22,7 +22,6 @@ _EXPORT = rf"{names.EXPORT_CLUSTER_PREFIX}(\d{{1,3}}(\.\d{{1,3}}){{3}}|\[[0-9a-f
 
 def listener(config: ProxyConfig) -> Any:
     gateway = [_gateway()] if config.role == "gateway" else []
-    logs = accesslog.loggers(config.access_log)
     return chains.listener(
         name="inbound",
         port=names.INBOUND_PORT,
@@ -36,12 +35,12 @@ def listener(config: ProxyConfig) -> Any:
             *gateway,
             chains.refused(names.INBOUND_PORT),
             chains.refused(names.OUTBOUND_PORT),
-            *(each for port in config.inbound_request_ports for each in _requests_only(port, logs)),
-            _mesh("mesh-requests", _requests(_prove_client(), logs), application_protocols=_REQUEST_PROTOCOLS),
+            *(each for port in config.inbound_request_ports for each in _requests_only(port, config)),
+            _mesh("mesh-requests", _requests(_prove_client(), config), application_protocols=_REQUEST_PROTOCOLS),
             _mesh("mesh-bytes", _bytes("inbound-mesh-bytes")),
             chains.chain(
                 "plain-requests",
-                _requests((), logs),
+                _requests((), config),
                 transport_protocol="raw_buffer",
                 application_protocols=chains.HTTP,
             ),
@@ -50,13 +49,16 @@ def listener(config: ProxyConfig) -> Any:
     )
 
 
-def _requests_only(port: int, logs: list[Any]) -> tuple[Any, Any]:
+def _requests_only(port: int, config: ProxyConfig) -> tuple[Any, Any]:
     """A port declared to be HTTP. What no parser takes for HTTP would arrive as bytes, with headers nobody checked."""
     destination = wire.uint32(port)
     return (
-        _mesh(f"mesh-requests-{port}", _requests(_prove_client(), logs), destination_port=destination),
+        _mesh(f"mesh-requests-{port}", _requests(_prove_client(), config), destination_port=destination),
         chains.chain(
-            f"plain-requests-{port}", _requests((), logs), transport_protocol="raw_buffer", destination_port=destination
+            f"plain-requests-{port}",
+            _requests((), config),
+            transport_protocol="raw_buffer",
+            destination_port=destination,
         ),
     )
 
@@ -76,7 +78,7 @@ def _bytes(stat_prefix: str) -> Any:
     return chains.tcp_proxy(stat_prefix=stat_prefix, cluster=APPLICATION_CLUSTER)
 
 
-def _requests(client: tuple[Any, ...], logs: list[Any]) -> Any:
+def _requests(client: tuple[Any, ...], config: ProxyConfig) -> Any:
     """The application hears who the client is from us or not at all."""
     removed = (names.ORIGINAL_PROTOCOL_HEADER, *(() if client else (names.CLIENT_ID_HEADER,)))
     return requests.connection_manager(
@@ -88,7 +90,8 @@ def _requests(client: tuple[Any, ...], logs: list[Any]) -> Any:
         removed_request_headers=removed,
         removed_response_headers=(names.PROXY_ERROR_HEADER,),
         routes=[_route(APPLICATION_HTTP1_CLUSTER, _was_http1()), _route(APPLICATION_CLUSTER)],
-        access_logs=[*metrics.inbound(meshed=bool(client)), *logs],
+        access_logs=[*metrics.inbound(meshed=bool(client)), *accesslog.loggers(config.access_log)],
+        spans=tracing.inbound(config.sampling),
     )
 
 

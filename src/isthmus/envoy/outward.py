@@ -17,7 +17,7 @@ from envoy.extensions.retry.priority.previous_priorities.v3 import previous_prio
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 
 from isthmus import names
-from isthmus.envoy import chains, metrics, protocol, requests, wire
+from isthmus.envoy import chains, metrics, protocol, requests, tracing, wire
 from isthmus.envoy.bootstrap import PASSTHROUGH_CLUSTER
 from isthmus.mesh.model import ProxyConfig
 
@@ -46,14 +46,14 @@ def listener(config: ProxyConfig) -> Any:
         ],
         chains=[
             chains.refused(names.OUTBOUND_PORT),
-            chains.chain("requests", _requests(), application_protocols=chains.HTTP, **mesh),
+            chains.chain("requests", _requests(config), application_protocols=chains.HTTP, **mesh),
             *([bytes_chain] if mesh else []),
         ],
         default=passthrough if mesh else bytes_chain,
     )
 
 
-def _requests() -> Any:
+def _requests(config: ProxyConfig) -> Any:
     return requests.connection_manager(
         stat_prefix="outbound",
         cluster=DESTINATION,
@@ -66,6 +66,7 @@ def _requests() -> Any:
             _route(_any_request(), retry_on=_ALWAYS_SAFE, retriable=_unconnected()),
         ],
         access_logs=metrics.outbound(),
+        spans=tracing.outbound(config.sampling),
     )
 
 

@@ -14,7 +14,7 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
 )
 
 from isthmus import names
-from isthmus.envoy import admission, protocol, tapping, wire
+from isthmus.envoy import admission, protocol, tapping, tracing, wire
 
 DISCOVERY_TIMEOUT = 3.0
 """How long a first request waits for the control plane to say what its destination is."""
@@ -47,11 +47,13 @@ def connection_manager(
     removed_response_headers: tuple[str, ...] = (),
     access_logs: list[Any] | None = None,
     tunnels: bool = False,
+    spans: Any = None,
 ) -> Any:
     """A network filter that speaks HTTP/1 and HTTP/2 and changes nothing it is not asked to.
 
     `admitted`: the client has proved who it is, and each of its requests is asked whether that still counts.
     `cluster` is a format for names.DESTINATION_HEADER, written before routing, whatever the client had in it.
+    `spans`: which are made, by `tracing`.
     """
     manager = http_connection_manager_pb2.HttpConnectionManager(
         stat_prefix=stat_prefix,
@@ -77,6 +79,8 @@ def connection_manager(
             _router(),
         ],
         local_reply_config=_local_replies(),
+        tracing=spans,
+        request_id_extension=tracing.request_ids() if spans else None,
         access_log=access_logs,
         access_log_options=http_connection_manager_pb2.HttpConnectionManager.HcmAccessLogOptions(
             flush_log_on_tunnel_successfully_established=True

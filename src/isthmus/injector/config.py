@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from isthmus import names
-from isthmus.resources import ports
+from isthmus.resources import ports, tracing
 
 PREFIX: Final = names.CONFIG_PREFIX
 PROXY_LOG_LEVEL: Final = PREFIX + "proxy-log-level"
@@ -41,6 +41,9 @@ class Config:
     proxy_memory_limit: str = ""
     skip_inbound_ports: str = ",".join(map(str, names.DEFAULT_SKIPPED_PORTS))
     skip_outbound_ports: str = ",".join(map(str, names.DEFAULT_SKIPPED_PORTS))
+    tracing_collector: str = ""
+    tracing_sampling: str = ""
+    tracing_cluster_name: str = ""
 
 
 class AnnotationError(Exception):
@@ -49,6 +52,10 @@ class AnnotationError(Exception):
 
 def _ports(text: str) -> None:
     ports.parse(text)
+
+
+def _sampling(text: str) -> None:
+    tracing.parse(text)
 
 
 def _switch(text: str) -> None:
@@ -75,6 +82,7 @@ CHECKS: Final[Mapping[str, Callable[[str], None]]] = {
     names.OPAQUE_PORTS_ANNOTATION: _ports,
     names.ENABLE_GATEWAY_ANNOTATION: _switch,
     names.ACCESS_LOG_ANNOTATION: _log_format,
+    names.TRACING_SAMPLING_ANNOTATION: _sampling,
     PROXY_LOG_LEVEL: _like(_LOG_LEVEL, "a log level such as info, or warn,linkerd=debug"),
     PROXY_IMAGE: _like(_IMAGE, "the name of an image"),
     PROXY_VERSION: _like(_TAG, "an image tag"),

@@ -5,9 +5,12 @@ from typing import Any, Final
 
 from isthmus import names
 from isthmus.injector import config as configuration
+from isthmus.injector import metadata, tracing
 from isthmus.injector.config import Config
 
 TOKEN_SECONDS: Final = 86400
+
+NOBODYS: Final[Mapping[str, str]] = {}
 
 Container = dict[str, Any]
 
@@ -18,7 +21,8 @@ def operations(pod: Mapping[str, Any], effective: Mapping[str, str], config: Con
     The two come before the application's own init containers, so that those are in the mesh too.
     """
     spec = pod.get("spec") or {}
-    first = [init_container(effective, config), proxy_container(effective, config)]
+    owner = metadata.owner_label(pod.get("metadata") or {})
+    first = [init_container(effective, config), proxy_container(effective, config, owner=owner)]
     return [
         {"op": "add", "path": "/spec/volumes", "value": [*(spec.get("volumes") or ()), *volumes()]},
         {"op": "add", "path": "/spec/initContainers", "value": [*first, *(spec.get("initContainers") or ())]},
@@ -56,14 +60,14 @@ def init_container(effective: Mapping[str, str], config: Config) -> Container:
     }
 
 
-def proxy_container(effective: Mapping[str, str], config: Config) -> Container:
+def proxy_container(effective: Mapping[str, str], config: Config, *, owner: Mapping[str, str] = NOBODYS) -> Container:
     """The proxy, as an init container that is restarted always: it starts before and ends after the application."""
     return {
         "name": names.PROXY_CONTAINER,
         "image": _image(effective, config),
         "imagePullPolicy": config.image_pull_policy,
         "restartPolicy": "Always",
-        "env": _environment(effective, config),
+        "env": [*_environment(effective, config), *tracing.environment(owner, config)],
         "ports": [
             {"name": "linkerd-proxy", "containerPort": names.INBOUND_PORT},
             {"name": "linkerd-admin", "containerPort": names.ADMIN_PORT},

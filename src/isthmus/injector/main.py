@@ -94,6 +94,9 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument(f"--proxy-{name}", default="", metavar="QUANTITY")
     for name in ("skip-inbound-ports", "skip-outbound-ports"):
         made.add_argument(f"--{name}", default=",".join(map(str, names.DEFAULT_SKIPPED_PORTS)), metavar="PORTS")
+    made.add_argument("--tracing-collector", default="", metavar="HOST:PORT", help="where proxies send spans")
+    made.add_argument("--tracing-sampling", default="", metavar="PERCENT", help="of the traces that begin at a proxy")
+    made.add_argument("--tracing-cluster-name", default="", help="what spans call the cluster [its trust domain]")
     roots = Path("/var/run/linkerd/identity/trust-roots", names.TRUST_ROOTS_KEY)
     made.add_argument("--trust-anchors-file", type=Path, default=roots)
     made.add_argument("--tls-dir", type=Path, default=Path("/var/run/linkerd/tls"))
@@ -120,6 +123,9 @@ def configuration(flags: argparse.Namespace, trust_anchors: str) -> Config:
         proxy_memory_limit=flags.proxy_memory_limit,
         skip_inbound_ports=flags.skip_inbound_ports,
         skip_outbound_ports=flags.skip_outbound_ports,
+        tracing_collector=flags.tracing_collector,
+        tracing_sampling=flags.tracing_sampling,
+        tracing_cluster_name=flags.tracing_cluster_name,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from isthmus import names
+from isthmus.injector import tracing
 from isthmus.injector.config import Config
 
 OWNER_KINDS: Final = ("StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicaSet", "ReplicationController")
@@ -28,6 +29,7 @@ def operations(
         **gateway_annotation(namespace, present.get("labels") or {}),
         **(present.get("annotations") or {}),
         **{name: effective[name] for name in INHERITED if name in effective},
+        **tracing.annotations(effective, config),
         names.PROXY_VERSION_ANNOTATION: config.version,
         names.CREATED_BY_ANNOTATION: f"linkerd/proxy-injector {config.version}",
         names.TRUST_ROOT_HASH_ANNOTATION: hashlib.sha256(config.trust_anchors.encode()).hexdigest(),

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from isthmus import names
 from isthmus.injector import config as configuration
-from isthmus.injector import containers, metadata
+from isthmus.injector import containers, metadata, tracing
 from isthmus.injector.config import AnnotationError, Config
 
 Pod: TypeAlias = Mapping[str, Any]
@@ -53,6 +53,7 @@ def decide(pod: Pod, *, namespace: str, namespace_annotations: Mapping[str, str]
     except AnnotationError as error:
         return Refuse(str(error))
     warnings = configuration.unsupported(annotations, namespace_annotations)
+    warnings += tracing.warnings(annotations, namespace_annotations, config)
     if asked == "ingress":
         warnings.append(f"{names.INJECT_ANNOTATION}: ingress is treated as enabled")
     operations = [

@@ -28,9 +28,9 @@ KINDS: Final[Mapping[type, str]] = {
 
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "tracing": "proxies make no spans of their own, and pass the trace headers of applications as they are",
+    "tracing": "it belongs to the control plane: set it with `linkerd install`",
 }
-"""What people look for, and why it is not here."""
+"""What people look for where it is not."""
 
 
 class ValuesError(Exception):
@@ -164,7 +164,8 @@ def _inside(known: Mapping[Path, Leaf], path: Path) -> str:
 
 def _unknown(path: Path, known: list[str]) -> str:
     name = ".".join(path)
-    if why := ELSEWHERE.get(path[0]):
+    why = ELSEWHERE.get(path[0])
+    if why and not any(each.startswith(f"{path[0]}.") for each in known):
         return f'There is no value "{name}": {why}.'
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
     return f'There is no value "{name}"; the nearest is "{near[0]}".'

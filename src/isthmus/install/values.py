@@ -9,7 +9,7 @@ from typing import Any, Final
 from isthmus import names
 from isthmus.install import schema
 from isthmus.install.schema import Check, Tree, value
-from isthmus.resources import ports
+from isthmus.resources import ports, tracing
 
 DEFAULT_CLUSTER_NETWORKS: Final = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
 """Private ranges: only destinations in these are looked up in the mesh, everything else passes through."""
@@ -41,6 +41,23 @@ def port_list(text: str) -> str | None:
     return None
 
 
+def percentage(text: str) -> str | None:
+    try:
+        tracing.parse(text)
+    except tracing.SamplingError as error:
+        return str(error)
+    return None
+
+
+def collector_address(text: str) -> str | None:
+    host, _, port = text.rpartition(":")
+    usable = _HOST.fullmatch(host) and port.isdecimal() and len(port) < 6 and 0 < int(port) <= ports.HIGHEST
+    if not text or usable:
+        return None
+    return "it must be a host and the port where OTLP is spoken over gRPC, such as otel.observability:4317"
+
+
+_HOST: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?")
 duration: Final = like(r"([0-9]+(\.[0-9]+)?(s|m|h))+", "a duration such as 24h or 90s")
 domain: Final = like(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", "a DNS name in lower case")
 quantity: Final = like(r"(\d+(\.\d+)?([munkMGTPE]|[KMGTPE]i|e\d+)?)?", "a quantity such as 100m or 20Mi")
@@ -114,6 +131,11 @@ class InstallValues:
     )
     skip_outbound_ports: str = value(
         "proxyInit.ignoreOutboundPorts", ",".join(map(str, names.DEFAULT_SKIPPED_PORTS)), port_list
+    )
+    tracing_collector: str = value("tracing.collector", "", collector_address)
+    tracing_sampling: str = value("tracing.sampling", "1", percentage)
+    tracing_cluster_name: str = value(
+        "tracing.clusterName", "", like("([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?)?", "a name, such as west")
     )
     high_availability: bool = value("highAvailability", False)
     enable_pod_anti_affinity: bool = value("enablePodAntiAffinity", False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from isthmus import names
-from isthmus.install.template import Lookup, expression, when
+from isthmus.install.template import Lookup, When, expression, when
 from isthmus.install.values import Resources
 
 Manifest = dict[str, Any]
@@ -38,7 +38,7 @@ class Component:
 
     name: str
     component: str
-    args: tuple[str, ...]
+    args: tuple[str | When, ...]
     image: str
     image_pull_policy: str
     replicas: int

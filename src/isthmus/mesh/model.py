@@ -177,6 +177,7 @@ class ProxyConfig:
 
     `cluster_networks` are CIDRs: destinations outside them pass through without asking the control plane.
     `inbound_request_ports` are the pod's ports that were declared to be HTTP: nothing else is let in there.
+    `sampling` is how many of a million traces begin here; None where the proxy makes no spans.
     """
 
     role: Literal["sidecar", "gateway"]
@@ -185,3 +186,4 @@ class ProxyConfig:
     outbound_opaque_ports: tuple[int, ...]
     inbound_request_ports: tuple[int, ...] = ()
     access_log: Literal["", "apache", "json"] = ""
+    sampling: int | None = None

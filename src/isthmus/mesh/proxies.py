@@ -43,6 +43,7 @@ def config(state: State, pod: Key) -> ProxyConfig | None:
         outbound_opaque_ports=state.opaque_ports(),
         inbound_request_ports=tuple(sorted(_request_ports(state, workload) - set(workload.opaque_ports))),
         access_log=workload.access_log,
+        sampling=workload.sampling,
     )
 
 

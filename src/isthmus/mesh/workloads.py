@@ -6,7 +6,7 @@ from typing import Literal
 
 from isthmus import names
 from isthmus.mesh.model import Identity
-from isthmus.resources import ports
+from isthmus.resources import ports, tracing
 from isthmus.resources.core import Pod
 
 
@@ -24,6 +24,8 @@ class Workload:
     opaque_ports: tuple[int, ...]
     skipped_ports: frozenset[int]
     access_log: Literal["", "apache", "json"] = ""
+    sampling: int | None = None
+    """Of a million traces how many begin here; None where the proxy makes no spans."""
     owner: str = ""
     """What made the pod, as `deployment/web`; "" where that is not known."""
 
@@ -48,6 +50,7 @@ def workload(pod: Pod) -> Workload:
         opaque_ports=ports.opaque(metadata.annotations),
         skipped_ports=ports.skipped_inbound(metadata.annotations),
         access_log=_access_log(metadata.annotations),
+        sampling=tracing.sampling(metadata.annotations),
         owner=_owner(metadata.labels),
     )
 

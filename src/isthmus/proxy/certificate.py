@@ -89,6 +89,7 @@ def envoy_configuration(settings: Settings) -> dict[str, Any]:
         trust_domain=settings.trust_domain,
         certificate_dir=settings.identity_dir,
         admin_port=settings.envoy_admin_port,
+        collector=settings.collector,
     )
 
 

@@ -14,6 +14,7 @@ REQUIRED: Final = (
     "ISTHMUS_IDENTITY_ADDR",
     "ISTHMUS_DESTINATION_ADDR",
 )
+COLLECTOR: Final = "ISTHMUS_TRACING_COLLECTOR"
 LOG_LEVELS: Final = ("trace", "debug", "info", "warn", "warning", "error", "critical", "off")
 
 
@@ -27,6 +28,7 @@ class Settings:
     __slots__ = (
         "admin_port",
         "cluster_domain",
+        "collector",
         "destination",
         "drain_seconds",
         "envoy",
@@ -56,6 +58,8 @@ class Settings:
         self.identity_dial = self.identity
         """Where to connect to; the certificate must be for the host in `identity` wherever that is."""
         self.destination = _address(environment, "ISTHMUS_DESTINATION_ADDR")
+        self.collector = _address(environment, COLLECTOR) if environment.get(COLLECTOR) else None
+        """Where spans are sent to."""
         self.cluster_domain = self.identity[0].partition(".svc.")[2]
         self.log_level = _log_level(environment.get("ISTHMUS_LOG_LEVEL", "warn"))
         self.drain_seconds = _seconds(environment, "ISTHMUS_DRAIN_SECONDS", "5")
