@@ -12,7 +12,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,8 @@ from typing import Final
 from isthmus.lab import breaking, wan
 from isthmus.lab.config import RECORDED, Health, LabDir
 from isthmus.lab.faults import Faults, How, hold
+from isthmus.lab.forks import Server, fork, prepare
+from isthmus.lab.node.network import NAMESPACES
 from isthmus.lab.topology import CLUSTER_DOMAIN, FLAT_POD_NETWORK, SERVICE_NETWORK, Cluster
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,10 @@ STEADY_SECONDS: Final = 30.0
 
 @dataclass(slots=True)
 class Process:
-    """A program that must run: how to start it, and how it fared."""
+    """A server that must run, and how it fared."""
 
     name: str
-    command: list[str]
-    log: Path
-    listen_fd: int | None = None
+    server: Server
     pid: int = 0
     restarts: int = 0
     last_exit: str = ""
@@ -46,10 +45,13 @@ class Process:
     held: How | None = None
     """Whether it is dead or stuck on purpose."""
 
+    @property
+    def listen_fd(self) -> int | None:
+        return self.server.listen_fd
 
-def commands(cluster: Cluster, listen_fd: int) -> dict[str, list[str]]:
-    """The programs of one cluster, by name."""
-    python = [sys.executable, "-m"]
+
+def servers(lab: LabDir, cluster: Cluster, listen_fd: int) -> dict[str, Server]:
+    """The servers of one cluster, by name."""
     shared = ["--cluster", cluster.name, "--kubelet-socket", str(cluster.kubelet_socket)]
     shared += ["--cluster-domain", CLUSTER_DOMAIN, "--pki-dir", str(cluster.pki_dir)]
     apiserver = ["--data-dir", str(cluster.data_dir), "--listen-fd", str(listen_fd)]
@@ -57,9 +59,20 @@ def commands(cluster: Cluster, listen_fd: int) -> dict[str, list[str]]:
     node = ["--dir", str(cluster.dir), "--kubeconfig", str(cluster.kubeconfig), "--node-ip", cluster.node_ip]
     node += ["--pod-cidr", str(cluster.pod_network), "--load-balancer-cidr", str(cluster.load_balancer_network)]
     node += ["--routed-cidr", str(FLAT_POD_NETWORK)] if cluster.flat else []
+
+    def server(name: str, package: str, arguments: list[str], fd: int | None) -> Server:
+        return Server(
+            package=package,
+            arguments=(*shared, *arguments),
+            title=str(cluster.dir),
+            network=Path(NAMESPACES, cluster.namespace),
+            log=lab.log(cluster.name, name),
+            listen_fd=fd,
+        )
+
     return {
-        "apiserver": [*python, "isthmus.lab.api", *shared, *apiserver],
-        "node": [*python, "isthmus.lab.node", *shared, *node],
+        "apiserver": server("apiserver", "isthmus.lab.api", apiserver, listen_fd),
+        "node": server("node", "isthmus.lab.node", node, None),
     }
 
 
@@ -89,11 +102,20 @@ class Daemon:
         for process in self.processes:
             self._start(process)
         self._tell()
-        if await asyncio.to_thread(os.read, self.told_fd, len(RECORDED)) != RECORDED:
+        if await self._told() != RECORDED:
             log.error("whoever started this lab ended before it was on record: so does the lab")
             return
         os.close(self.told_fd)
         await stop.wait()
+
+    async def _told(self) -> bytes:
+        """What whoever started this lab says, or nothing at its end. No thread reads: none may run while we fork."""
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self.told_fd, readable.set)
+        await readable.wait()
+        loop.remove_reader(self.told_fd)
+        return os.read(self.told_fd, len(RECORDED))
 
     def _hold(self, faults: Faults) -> None:
         """Have every process be as it is to be: dead, stuck, or running."""
@@ -111,21 +133,11 @@ class Daemon:
                 asyncio.get_running_loop().remove_reader(process.listen_fd)
 
     def _start(self, process: Process) -> None:
-        """Start a program. Its exit is seen by `_bury`, so nobody waits for this very child."""
-        with process.log.open("ab") as output:
-            child = subprocess.Popen(
-                process.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=() if process.listen_fd is None else (process.listen_fd,),
-                start_new_session=True,
-            )
-        process.pid = child.pid
+        """Start a server. Its exit is seen by `_bury`."""
+        process.pid = fork(process.server)
         process.since = asyncio.get_running_loop().time()
-        self.by_pid[child.pid] = process
-        child.returncode = 0
-        log.info("%s runs as pid %d", process.name, child.pid)
+        self.by_pid[process.pid] = process
+        log.info("%s runs as pid %d", process.name, process.pid)
 
     def _bury(self) -> None:
         """Collect every dead child: our own programs, and the orphans that the kernel gives to pid 1.
@@ -186,17 +198,11 @@ def turn_away(listen_fd: int) -> None:
 
 def processes(lab: LabDir, clusters: tuple[Cluster, ...], listen_fds: list[int]) -> list[Process]:
     """Every process of the lab, API servers first."""
-    found = []
-    for cluster, listen_fd in zip(clusters, listen_fds, strict=True):
-        for name, command in commands(cluster, listen_fd).items():
-            found.append(
-                Process(
-                    name=f"{cluster.name}/{name}",
-                    command=[*wan.enter(cluster), *command],
-                    log=lab.log(cluster.name, name),
-                    listen_fd=listen_fd if name == "apiserver" else None,
-                )
-            )
+    found = [
+        Process(f"{cluster.name}/{name}", server)
+        for cluster, listen_fd in zip(clusters, listen_fds, strict=True)
+        for name, server in servers(lab, cluster, listen_fd).items()
+    ]
     return sorted(found, key=lambda process: not process.name.endswith("/apiserver"))
 
 
@@ -214,6 +220,7 @@ def main() -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], check=True, timeout=10)
     socket.sethostname("isthmus-lab")
     asyncio.run(wan.build(clusters))
+    prepare()
     listen_fds = [int(number) for number in arguments.listen_fds.split(",")]
     daemon = Daemon(lab, processes(lab, clusters, listen_fds), arguments.told_fd, clusters)
     asyncio.run(daemon.run())

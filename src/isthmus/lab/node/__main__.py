@@ -12,8 +12,9 @@ from pathlib import Path
 from aiohttp import web
 
 from isthmus.lab.client import Client
+from isthmus.lab.controllers import manager
 from isthmus.lab.images import Images
-from isthmus.lab.node import registration, streams
+from isthmus.lab.node import dns, kubeproxy, registration, streams
 from isthmus.lab.node.kubelet import Kubelet
 
 log = logging.getLogger("isthmus.lab.node")
@@ -36,9 +37,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 async def run(given: argparse.Namespace) -> None:
     """Until the process is told to end."""
-    from isthmus.lab.controllers import manager
-    from isthmus.lab.node import dns, kubeproxy
-
     name = f"{given.cluster}-node"
     async with Client.from_kubeconfig(given.kubeconfig) as client:
         kubelet = Kubelet(

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
 from typing import Final
 
 from isthmus.lab.node.commands import run
@@ -144,11 +145,7 @@ def _connect_inside(netns: str, port: int) -> socket.socket:
 
     def make() -> None:
         try:
-            namespace = os.open(f"{NAMESPACES}/{netns}", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                _set_network_namespace(namespace)
-            finally:
-                os.close(namespace)
+            join(Path(NAMESPACES, netns))
             made.append(socket.create_connection(("127.0.0.1", port), timeout=DIAL_TIMEOUT))
         except OSError as error:
             made.append(error)
@@ -161,7 +158,12 @@ def _connect_inside(netns: str, port: int) -> socket.socket:
     return made[0]
 
 
-def _set_network_namespace(descriptor: int) -> None:
-    if _LIBC.setns(descriptor, _CLONE_NEWNET):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+def join(namespace: Path) -> None:
+    """Have this thread be in a network namespace from now on. Raises OSError."""
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _LIBC.setns(descriptor, _CLONE_NEWNET):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)

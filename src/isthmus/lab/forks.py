@@ -1,0 +1,128 @@
+"""The servers of all clusters, forked off the daemon: what each of them imports is in memory once.
+
+A server that ends is forked anew, so it shares as much as the first one did. The daemon's event loop runs meanwhile:
+the child leaves it alone, keeps none of its descriptors and never returns into it.
+"""
+
+import contextlib
+import gc
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from isthmus.lab.node.network import join
+
+SHARED: Final = ("isthmus.lab.api.__main__", "isthmus.lab.node.__main__")
+_HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+_ARGV_BOUNDS: Final = slice(45, 47)
+"""Of /proc/<pid>/stat after the command's closing parenthesis: fields 48 and 49 of proc(5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A package with a `main` in its `__main__`, and where that runs."""
+
+    package: str
+    arguments: tuple[str, ...]
+    title: str
+    """What `ps` shows after the package's name."""
+    network: Path
+    log: Path
+    listen_fd: int | None = None
+
+
+def prepare() -> None:
+    """Import what servers need. Frozen objects are never looked through for garbage, which would write to each."""
+    for name in SHARED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+def fork(server: Server) -> int:
+    """Start a server as a child of this process; its pid."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with _no_signals():
+        pid = os.fork()
+        if pid:
+            return pid
+        _forget_the_parent()
+    code = 1
+    try:
+        code = _run(server)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    """A signal that the child got before it lets go of the daemon's handlers would be taken for the daemon's."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def _forget_the_parent() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    logging.getLogger().handlers.clear()
+
+
+def _run(server: Server) -> int:
+    """The server itself, until it ends; its exit code."""
+    os.setsid()
+    _redirect(server.log)
+    _close_all_but(server.listen_fd)
+    join(server.network)
+    _show_as(f"{server.package} {server.title}")
+    sys.argv = [server.package, *server.arguments]
+    try:
+        importlib.import_module(f"{server.package}.__main__").main()
+    except SystemExit as error:
+        if isinstance(error.code, int | None):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _redirect(log: Path) -> None:
+    """Nothing to read, and everything that is said into the log."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+
+
+def _close_all_but(kept: int | None) -> None:
+    """Close what is the daemon's, among it the event loop's: closing is all that the daemon does not notice."""
+    most = os.sysconf("SC_OPEN_MAX")
+    for first, end in [(3, most)] if kept is None else [(3, kept), (kept + 1, most)]:
+        os.closerange(first, end)
+
+
+def _show_as(title: str) -> None:
+    """Have `ps` tell servers apart: their command line is the daemon's, at most as long as that was."""
+    with contextlib.suppress(OSError):
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        start, end = map(int, fields[_ARGV_BOUNDS])
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(start)
+            memory.write(title.encode()[: end - start - 1].ljust(end - start, b"\0"))
