@@ -205,6 +205,14 @@ async def test_a_definition_and_its_objects(kubectl: Kubectl) -> None:
     assert 'unknown field "spec.tarket"' in refused
 
 
+async def test_kinds_are_explained(any_kubectl: Kubectl) -> None:
+    shown = await any_kubectl("explain", "pods.spec.containers.livenessProbe.httpGet")
+    assert "port\t<IntOrString> -required-" in shown
+    assert "Path to access on the HTTP server." in shown
+    assert "rollingUpdate\t<RollingUpdateDeployment>" in await any_kubectl("explain", "deploy.spec", "--recursive")
+    assert "does not exist" in await any_kubectl("explain", "pods.spec.colour", code=1)
+
+
 async def test_waiting_for_a_rollout_hears_of_it(any_kubectl: Kubectl) -> None:
     await any_kubectl("apply", "-f", "-", stdin=APP)
     await any_kubectl("scale", "deploy", "backend", "--replicas=2")

@@ -35,7 +35,8 @@ _BASE64_MAPS: Final = {("", "ConfigMap"): (("binaryData",),), ("", "Secret"): ((
 
 
 @cache
-def _model(group: str, version: str, kind: str) -> type | None:
+def struct_of(group: str, version: str, kind: str) -> type | None:
+    """The model of a built-in kind, if there is one."""
     package = _PACKAGES.get(group, group)
     try:
         module = importlib.import_module(f"lightkube.models.{package}_{version}")
@@ -47,11 +48,11 @@ def _model(group: str, version: str, kind: str) -> type | None:
 
 def check(info: ResourceInfo, name: str, obj: Object) -> None:
     """Raise `ApiError` 400 for a field of the wrong type and 422 for one that is missing."""
-    model = None if info.custom else _model(info.group, info.version, info.kind)
+    model = None if info.custom else struct_of(info.group, info.version, info.kind)
     if model is not None:
         _convert(info, name, obj, model)
     else:
-        metadata = _model("meta", "v1", "ObjectMeta")
+        metadata = struct_of("meta", "v1", "ObjectMeta")
         _convert(info, name, obj.get("metadata"), metadata or dict)
     for path in (*_STRING_MAPS, *_KIND_STRING_MAPS.get((info.group, info.kind), ())):
         for key, value in _at(obj, path).items():
@@ -100,7 +101,7 @@ def _worded(info: ResourceInfo, name: str, message: str) -> ApiError:
 def known(info: ResourceInfo, obj: Object) -> tuple[Object, list[str]]:
     """The object without fields that its kind does not have, and the paths of those."""
     unknown: list[str] = []
-    model = _model(info.group, info.version, info.kind)
+    model = struct_of(info.group, info.version, info.kind)
     return (obj if model is None else _known(obj, model, "", unknown)), unknown
 
 

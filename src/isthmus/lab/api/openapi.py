@@ -1,14 +1,16 @@
-"""OpenAPI documents: what kubectl asks for before it applies anything.
+"""OpenAPI documents: what kubectl asks for before it applies anything, and for `kubectl explain`.
 
-kubectl needs to find, per kind, that the server validates fields itself (`fieldValidation` on PATCH); schemas are
-served only where they are known, for custom resources, and make `kubectl explain` work there.
+kubectl needs to find, per kind, that the server validates fields itself (`fieldValidation` on PATCH). Schemas say no
+merge keys, as kubectl has its own for built-in kinds and would believe ours.
 """
 
 import hashlib
 from typing import Any
 
 import msgspec
+from lightkube import models
 
+from isthmus.lab.api import modelschemas
 from isthmus.lab.api.contracts import Object, ResourceInfo
 from isthmus.lab.api.crd import Definitions
 from isthmus.lab.api.registry import Registry
@@ -17,6 +19,8 @@ _QUERY = [
     {"in": "query", "name": name, "schema": {"type": "string", "uniqueItems": True}}
     for name in ("dryRun", "fieldManager", "fieldValidation")
 ]
+_FORM = 1
+"""Counts how documents are made: clients keep them for as long as this and what they are made of stays the same."""
 EMPTY_V2 = b"\n\x032.0"
 """`/openapi/v2` as protobuf, the way kubectl asks before it applies a List: a document of version 2.0 without kinds.
 
@@ -30,22 +34,34 @@ def index(registry: Registry, definitions: Definitions) -> Object:
     for group, versions in registry.groups().items():
         for version in versions:
             path = f"apis/{group}/{version}" if group else f"api/{version}"
-            digest = hashlib.sha256(msgspec.json.encode(document(registry, definitions, group, version))).hexdigest()
-            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest[:32].upper()}"}
+            hashed = digest(registry, definitions, group, version)
+            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={hashed}"}
     return {"paths": paths}
 
 
-def document(registry: Registry, definitions: Definitions, group: str, version: str) -> Object | None:
-    """`/openapi/v3/apis/GROUP/VERSION`; None when there is no such version."""
+def digest(registry: Registry, definitions: Definitions, group: str, version: str) -> str | None:
+    """What a document is made of, in a few letters; None when there is no such version.
+
+    Documents of built-in kinds are large: they are not made just to be told apart.
+    """
     infos = registry.groups().get(group, {}).get(version)
     if infos is None:
         return None
+    made_of = [(repr(info), definitions.schema(info)) for info in infos]
+    return hashlib.sha256(msgspec.json.encode((_FORM, models.__version__, made_of))).hexdigest()[:32].upper()
+
+
+def document(registry: Registry, definitions: Definitions, group: str, version: str) -> Object:
+    """`/openapi/v3/apis/GROUP/VERSION`, of a version there is."""
+    infos = registry.groups()[group][version]
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     for info in infos:
-        name = _schema_name(info)
-        schema = definitions.schema(info) or {"type": "object"}
-        schemas[name] = schema | {"x-kubernetes-group-version-kind": [_kind(info)]}
+        name = "" if info.custom else modelschemas.add(info, schemas)
+        if not name:
+            name = f"{'.'.join(reversed(info.group.split('.')))}.{info.version}.{info.kind}"
+            schemas[name] = definitions.schema(info) or {"type": "object"}
+        schemas[name] = schemas[name] | {"x-kubernetes-group-version-kind": [_kind(info)]}
         paths |= _operations(info, name)
     return {
         "openapi": "3.0.0",
@@ -78,8 +94,3 @@ def _operations(info: ResourceInfo, schema: str) -> dict[str, Any]:
 
 def _kind(info: ResourceInfo) -> Object:
     return {"group": info.group, "version": info.version, "kind": info.kind}
-
-
-def _schema_name(info: ResourceInfo) -> str:
-    group = ".".join(reversed(info.group.split("."))) if info.group else "io.k8s.api.core"
-    return f"{group}.{info.version}.{info.kind}"

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
+from email.utils import formatdate
 from typing import Final, Self
 
 from aiohttp import web
@@ -48,6 +50,7 @@ VERSION: Final[Object] = {
 MAX_BODY: Final = 3 * 1024 * 1024
 _SHUTDOWN_SECONDS: Final = 1.0
 _REPAIR_SECONDS: Final = 10.0
+_A_YEAR: Final = 365 * 24 * 3600
 
 
 class ApiServer:
@@ -229,9 +232,27 @@ class ApiServer:
             case ["openapi", "v3"]:
                 found = openapi.index(self.registry, self.definitions)
             case ["openapi", "v3", "api", version]:
-                found = openapi.document(self.registry, self.definitions, "", version)
+                return self._openapi(request, "", version)
             case ["openapi", "v3", "apis", group, version]:
-                found = openapi.document(self.registry, self.definitions, group, version)
+                return self._openapi(request, group, version)
             case _:
                 found = None
         return None if found is None else reply(found)
+
+    def _openapi(self, request: web.Request, group: str, version: str) -> web.Response | None:
+        """A document. Asked for by its hash it may be kept for good, as kubectl does; an old hash leads to the new."""
+        digest = openapi.digest(self.registry, self.definitions, group, version)
+        if digest is None:
+            return None
+        lasting = "hash" in request.query
+        if lasting and request.query["hash"] != digest:
+            return web.Response(status=301, headers={"Location": f"{request.path}?hash={digest}"})
+        headers = {"Etag": f'"{digest}"', "Cache-Control": "public, immutable" if lasting else "no-cache, private"}
+        if lasting:
+            headers["Expires"] = formatdate(time.time() + _A_YEAR, usegmt=True)
+        if request.headers.get("If-None-Match") == headers["Etag"]:
+            return web.Response(status=304, headers=headers)
+        answer = reply(openapi.document(self.registry, self.definitions, group, version))
+        answer.headers.update(headers)
+        answer.enable_compression()
+        return answer
