@@ -19,7 +19,13 @@ from typing import Final
 
 from isthmus.lab.node.network import join
 
-SHARED: Final = ("isthmus.lab.api.__main__", "isthmus.lab.node.__main__")
+SHARED: Final = (
+    "isthmus.lab.api.__main__",
+    "isthmus.lab.node.__main__",
+    "isthmus.lab.api.models",
+    *(f"lightkube.models.{name}_v1" for name in ("core", "apps", "rbac", "discovery", "coordination", "apiextensions")),
+)
+"""What servers import as they start, or with the first objects that every cluster has."""
 _HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _ARGV_BOUNDS: Final = slice(45, 47)
 """Of /proc/<pid>/stat after the command's closing parenthesis: fields 48 and 49 of proc(5)."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from isthmus.lab import memory
 from isthmus.lab.client import Client
 from isthmus.lab.controllers import manager
 from isthmus.lab.images import Images
@@ -37,6 +38,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 async def run(given: argparse.Namespace) -> None:
     """Until the process is told to end."""
+    memory.read_little()
     name = f"{given.cluster}-node"
     async with Client.from_kubeconfig(given.kubeconfig) as client:
         kubelet = Kubelet(
