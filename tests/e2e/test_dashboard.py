@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 from tests.e2e.observing import traffic
@@ -69,6 +69,16 @@ class Watcher:
         question = quote(json.dumps({"namespace": "default", "kind": "deployment", "name": name, "points": True}))
         connection.request("GET", f"/api/workload?cluster={cluster}&query={question}")
         return json.loads(connection.getresponse().read())
+
+    def live(self, name: str, **region: str) -> Iterator[Any]:
+        """What is told of single requests, as it comes."""
+        connection = http.client.HTTPConnection(self._address, timeout=10)
+        query = {"namespace": "default", "kind": "deployment", "name": name, **region}
+        connection.request("GET", f"/api/requests?{urlencode(query)}")
+        for line in connection.getresponse():
+            if line.startswith(b"data: "):
+                yield json.loads(line[6:])
+        connection.close()
 
     def close(self) -> None:
         self._connection.close()
@@ -135,6 +145,17 @@ def test_a_call_between_clusters_is_seen_from_end_to_end(page):
     assert all(each["certificate_expires"] > time.time() for each in detail["proxies"])
     assert detail["identity"] == edge["server"]
     assert any(each["numbers"]["rps"] for each in detail["ports"])
+
+
+def test_single_requests_are_told_by_path_with_the_permission_of_who_runs_the_command(page):
+    _, watcher = page
+    there = watcher.tables["regions"][EAST]["domain"]
+    told = next(each for each in watcher.live("backend", cluster=EAST, domain=there) if len(each["asked"]) > 1)
+    (row,) = [each for each in told["asked"] if each["with"] == "default/frontend, through the gateway"]
+    assert (row["method"], row["path"], row["failed"]) == ("GET", "/health", 0)
+    assert 0 < row["best"] <= row["worst"]
+    (refused,) = watcher.live("backend", cluster=EAST, domain="another")
+    assert refused["refused"].startswith(f"Your context {EAST} is another cluster than the one shown.")
 
 
 def test_a_cluster_that_stops_answering_is_shown_within_three_seconds(page):

@@ -2,19 +2,23 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 from msgspec.structs import replace as changed
+from tests.kube.waiting import until
 from tests.viz import pages
 from tests.viz.browser import CHROMIUM, MISSING, Page, chromium
 from tests.viz.pages import EAST, NOW, WEST, call, party, seen, workload
 
+from isthmus.cli.dashboard_relay import Relay
+from isthmus.cli.dashboard_requests import LiveRequests, RequestsError, Wanted
 from isthmus.viz.api import Numbers
 from isthmus.viz.web_picture import Detail, Point, Port, ProxyPicture
 from isthmus.viz.web_server import Board, Server
@@ -24,6 +28,7 @@ from isthmus.viz.web_world import compose
 browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 AXE = os.environ.get("ISTHMUS_AXE", "")
 """axe.min.js, of npm's axe-core."""
+DOMAIN = "west.example"
 DASH = "\u2013"
 NAMED = (seen("", changed(WEST, name="west")), seen("east", EAST))
 HOSTILE = '<script>top.hit=1</script><img src=x onerror="top.hit=1">'
@@ -89,7 +94,7 @@ async def test_one_page_shows_all_clusters_and_what_happens_to_them(tmp_path):
         assert await page.run("document.querySelectorAll('path.wire.crossing').length") == 1
         assert await page.run(
             "document.querySelector('[data-key=\"west/default/deployment/frontend\"] .line').innerText"
-        ) == ("calls 14.5/s")
+        ) == ("calls 14.5/s\n97.2% answered well")
         assert await violations(page) == []
 
         # A cluster that is gone is told at once; its numbers stay, grey and with their age.
@@ -150,6 +155,60 @@ async def test_everything_can_be_reached_by_keyboard_on_a_phone_and_in_the_dark(
         await page.run("location.hash = document.querySelector('a.chip').getAttribute('href')")
         await page.until("document.querySelector('#panel').innerText.includes('standby')")
         assert page.errors == []
+
+
+class Requests(LiveRequests):
+    """What a tap would tell; `followed` while somebody asks for it."""
+
+    def __init__(self) -> None:
+        self.asked: list[Wanted] = []
+        self.followed = False
+
+    async def follow(self, wanted: Wanted) -> AsyncGenerator[dict[str, Any], None]:
+        self.asked.append(wanted)
+        if wanted.cluster:
+            raise RequestsError(f"No context {HOSTILE}")
+        self.followed = True
+        try:
+            row = {"with": HOSTILE, "method": "GET", "path": HOSTILE, "count": 3, "failed": 1}
+            times = {"best": 0.5, "worst": 20.0, "last": None}
+            sums = {"seconds": 1, "listening": 1, "pods": 2, "most": 20, "busy": True, "problems": [HOSTILE]}
+            while True:
+                yield {"asked": [row | times], "asks": [], **sums}
+                await asyncio.sleep(0.05)
+        finally:
+            self.followed = False
+
+
+@browser
+async def test_single_requests_are_read_only_while_somebody_looks_at_them(tmp_path):
+    tap = "document.querySelector('#tap')"
+    said = "document.querySelector('.requests').innerText"
+    requests = Requests()
+    async with served(*NAMED) as shown, chromium(tmp_path) as page:
+        await page.open(f"{shown.url}#node/west%2Fdefault%2Fdeployment%2Fbackend")
+        await page.until(f"{tap}.click() ?? true")
+        await page.until(f"{said}.includes('`linkerd viz dashboard`')")
+        page.errors.clear()  # the browser tells of what is not there
+
+        async with Relay(shown.url, requests).serving("127.0.0.1", 0) as port:
+            await page.open(f"http://localhost:{port}/#node/west%2Fdefault%2Fdeployment%2Fbackend")
+            await page.until(f"{tap}.innerText === 'Show live requests'")
+            assert requests.asked == [], "nobody wished for it"
+            await page.run(f"{tap}.focus(); {tap}.click()")
+            await page.until(f"{said}.includes('✖ 1') && {said}.includes('1 of 2 pods, at most 20 requests a second')")
+            shown.put(seen("", changed(WEST, name="west", calls=())), NAMED[1])
+            await page.until("!document.querySelector('#panel').innerText.includes('Who calls it')")
+            assert await page.run("document.activeElement.id") == "tap", "what has the focus keeps it"
+            assert HOSTILE in await page.run(said)
+            assert await page.run("window.hit") is None
+            assert await violations(page) == []
+            assert requests.followed
+            await page.run("location.hash = '#node/' + encodeURIComponent('east/default/deployment/backend')")
+            await page.until(f"{said}.includes('No context <script>')")
+            assert [(each.cluster, each.domain) for each in requests.asked] == [("", DOMAIN), ("east", "east.example")]
+            await until(lambda: not requests.followed)
+            assert page.errors == []
 
 
 @browser

@@ -1,11 +1,13 @@
-"""`linkerd viz dashboard`: one live picture of all linked clusters, in the browser."""
+"""`linkerd viz dashboard`: the page of all linked clusters, in the browser."""
 
+import asyncio
 import shutil
 import signal
-import subprocess
 import sys
 import webbrowser
-from typing import Final
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,9 +17,13 @@ from isthmus.cli.control_plane import PODS
 from isthmus.cli.options import Cluster, cluster_options, fail
 from isthmus.cli.viz_ask import INSTALL
 
+if TYPE_CHECKING:
+    from isthmus.cli.dashboard_relay import Relay
+
 WEB_PORT: Final = 8084
 DEFAULT_PORT: Final = 50750
 LOCAL: Final = "127.0.0.1"
+ENDS: Final = 5.0
 EPILOG: Final = """
 \b
 Examples:
@@ -44,22 +50,9 @@ def dashboard(*, cluster: Cluster, port: int, show: str) -> None:
         *(["--context", cluster.context] if cluster.context else []),
     ]
     words = [kubectl, *flags, "port-forward", "-n", names.VIZ_NAMESPACE, f"pod/{pod}", f"--address={LOCAL}"]
-    forwarding = subprocess.Popen(
-        [*words, f"{port or ''}:{WEB_PORT}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # kubectl must not stay behind
-    try:
-        url = f"http://localhost:{_local_port(forwarding)}"
-        click.echo(f"The dashboard of all linked clusters is at {url}")
-        click.echo("It is there until you press Ctrl-C.")
-        if show == "browser" and not webbrowser.open(url):
-            click.echo("No browser could be opened: open the address yourself.", err=True)
-        _drain(forwarding)
-    except KeyboardInterrupt:
-        return
-    finally:
-        forwarding.terminate()
-        forwarding.wait(5)
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
+        asyncio.run(_show(cluster, [*words, f":{WEB_PORT}"], port=port, browser=show == "browser"))
+        sys.exit(1)
 
 
 def _ready_pod(cluster: Cluster) -> str:
@@ -74,25 +67,56 @@ def _ready_pod(cluster: Cluster) -> str:
     return fail(f"The dashboard's pod is not ready in {cluster.label}.", "Run `linkerd viz check`.")
 
 
-def _local_port(forwarding: "subprocess.Popen[str]") -> int:
-    """Where kubectl listens; ends the command in kubectl's words where it does not."""
+async def _show(cluster: Cluster, words: list[str], *, port: int, browser: bool) -> None:
+    """Until kubectl ends, which it does with the pod, or this task is cancelled."""
+    from isthmus.cli.dashboard_relay import Relay  # a third of a second, which `--help` need not spend
+    from isthmus.cli.dashboard_requests import LiveRequests
+
+    forwarding = await asyncio.create_subprocess_exec(
+        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
     assert forwarding.stdout
-    said = []
-    for line in forwarding.stdout:
+    task = asyncio.current_task()
+    assert task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # kubectl must not stay behind
+    try:
+        upstream = f"http://{LOCAL}:{await _forwarded_port(forwarding.stdout)}"
+        async with _serving(Relay(upstream, LiveRequests(cluster)), port) as own:
+            _announce(f"http://localhost:{own}", browser=browser)
+            async for _ in forwarding.stdout:
+                pass
+        click.echo("The connection to the dashboard's pod ended: run the command again.", err=True)
+    finally:
+        with suppress(ProcessLookupError):
+            forwarding.terminate()
+        async with asyncio.timeout(ENDS):
+            await forwarding.wait()
+
+
+@asynccontextmanager
+async def _serving(relay: "Relay", port: int) -> AsyncIterator[int]:
+    async with AsyncExitStack() as stack:
+        try:
+            own = await stack.enter_async_context(relay.serving(LOCAL, port))
+        except OSError:
+            fail("The port is taken on this machine.", "Choose another with --port, or a free one with --port 0.")
+        yield own
+
+
+async def _forwarded_port(said: asyncio.StreamReader) -> int:
+    """Where kubectl listens; ends the command in kubectl's words where it does not."""
+    lines = []
+    async for raw in said:
+        line = raw.decode(errors="replace").strip()
         # Forwarding from 127.0.0.1:50750 -> 8084
         if line.startswith("Forwarding from "):
             return int(line.split(" ->")[0].rpartition(":")[2])
-        said.append(line.strip())
-    if any("unable to listen" in line or "address already in use" in line for line in said):
-        fail("The port is taken on this machine.", "Choose another with --port, or a free one with --port 0.")
-    return fail(f"The port could not be forwarded: {' '.join(said) or 'kubectl said nothing'}")
+        lines.append(line)
+    return fail(f"The port could not be forwarded: {' '.join(lines) or 'kubectl said nothing'}")
 
 
-def _drain(forwarding: "subprocess.Popen[str]") -> None:
-    """Until kubectl ends, which it does with the pod."""
-    assert forwarding.stdout
-    for _ in forwarding.stdout:
-        pass
-    forwarding.wait()
-    click.echo("The connection to the dashboard's pod ended: run the command again.", err=True)
-    sys.exit(1)
+def _announce(url: str, *, browser: bool) -> None:
+    click.echo(f"The dashboard of all linked clusters is at {url}")
+    click.echo("It is there until you press Ctrl-C.")
+    if browser and not webbrowser.open(url):
+        click.echo("No browser could be opened: open the address yourself.", err=True)

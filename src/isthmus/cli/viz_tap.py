@@ -140,7 +140,7 @@ def _prepare(cluster: Cluster, words: tuple[str, ...], flags: dict[str, Any]) ->
             for resource in wanted:
                 require_existing(client, resource, here)
             fail("No running pod of these has a proxy.", "Look at `linkerd viz list`, and inject the workload.")
-        known = _names(client, pods, here)
+        known = names_in(client, pods, here)
         counts = _destination(client, known, to, flags["to_namespace"] or here) if to else lambda _: True
     if len(chosen) > MOST_PODS:
         click.echo(f"{len(chosen)} pods match; the first {MOST_PODS} are asked. Name fewer.", err=True)
@@ -157,7 +157,7 @@ def _is_one(pod: Target, wanted: tuple[Resource, ...], namespace: str, *, anywhe
     )
 
 
-def _names(client: "SyncClient", pods: list[Target], namespace: str) -> Names:
+def names_in(client: "SyncClient", pods: list[Target], namespace: str) -> Names:
     """Of the whole cluster where that may be read."""
     try:
         pods = [target(pod, {}) for pod in client.list(PODS, None)]

@@ -163,7 +163,9 @@ def as_object(number: str, pod: Target, request: Request, names: Names) -> dict[
 
 # --- top ----------------------------------------------------------------------------------------------------------
 @dataclass(slots=True)
-class _Row:
+class Row:
+    """Latencies are in microseconds, None while no answer came."""
+
     count: int = 0
     failed: int = 0
     best: int | None = None
@@ -177,7 +179,7 @@ class Top:
 
     names: Names
     by_path: bool = True
-    rows: dict[tuple[str, str, str, str], _Row] = field(default_factory=dict)
+    rows: dict[tuple[str, str, str, str], Row] = field(default_factory=dict)
     left_out: int = 0
 
     def add(self, request: Request) -> None:
@@ -186,7 +188,7 @@ class Top:
         if key not in self.rows and len(self.rows) >= MOST_ROWS:
             self.left_out += 1
             return
-        row = self.rows.setdefault(key, _Row())
+        row = self.rows.setdefault(key, Row())
         row.count += 1
         row.failed += request.failed or not request.status
         if (latency := request.latency_us) is not None:
@@ -195,9 +197,12 @@ class Top:
             row.last = latency
 
     def table(self, most: int) -> str:
-        """The rows with most requests."""
-        ranked = sorted(self.rows.items(), key=lambda item: (-item[1].count, item[0]))
-        return text(_COLUMNS, ranked[:most])
+        """As text."""
+        return text(_COLUMNS, self.ranked(most))
+
+    def ranked(self, most: int) -> list[tuple[tuple[str, str, str, str], Row]]:
+        """The rows with most requests, each with its source, destination, method and path."""
+        return sorted(self.rows.items(), key=lambda item: (-item[1].count, item[0]))[:most]
 
 
 def duration(microseconds: int | None) -> str:

@@ -80,7 +80,7 @@ class Server:
     @asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[int]:
         """Serve while the context is open; yields the port, which matters when 0 was asked for."""
-        app = web.Application(middlewares=[_guarded])
+        app = web.Application(middlewares=[guarded])
         for path, (body, kind) in _files().items():
             app.router.add_get(path, _file(body, kind))
         app.router.add_get("/api/events", self._events)
@@ -140,9 +140,10 @@ class Server:
 
 
 @web.middleware
-async def _guarded(
+async def guarded(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
+    """Answers who asks for localhost, and lets nobody embed or read across origins what is answered."""
     if not LOOPBACK.fullmatch(request.headers.get("Host", "")):
         return web.Response(status=403, text="This page is for localhost, through a forwarded port.\n")
     answer = await handler(request)

@@ -15,9 +15,9 @@ export function chart(title, series, show, { most } = {}) {
   for (const part of [0, 0.5, 1]) {
     const y = level(top * part, top);
     drawing.append(svg("line", { x1: LEFT, x2: WIDTH, y1: y, y2: y, class: "grid" }));
-    if (part) drawing.append(svg("text", { x: LEFT, y: y - 2, class: "axis", text: show(top * part) }));
+    if (part) drawing.append(svg("text", { x: LEFT, y: y - 2, class: "axis", text: show(top * part).replace(".0", "") }));
   }
-  for (const [ago, label] of [[600, "10 min ago"], [300, "5"], [0, "now"]]) {
+  for (const [ago, label] of [[600, "10 min ago"], [300, "5 min"], [0, "now"]]) {
     drawing.append(svg("text", { x: across(ago), y: HEIGHT - 3, class: "axis", "text-anchor": ago === 600 ? "start" : ago ? "middle" : "end", text: label }));
   }
   for (const each of series) {

@@ -174,7 +174,7 @@ function makeCard(key) {
   const parts = {
     name: el("span", { class: "name", text: node.name }),
     pods: el("span", { class: "pods" }),
-    line: el("span", { class: "line" }),
+    line: el("span", { class: "line" }, el("span"), " ", el("span")),
     rest: el("span", { class: "hidden" }),
   };
   parts.box = el("a", { class: "card", href: `#node/${encodeURIComponent(key)}`, "data-key": key }, el("span", { class: "head" }, parts.name, " ", parts.pods), " ", parts.line, parts.rest);
@@ -193,7 +193,9 @@ function numbers() {
     setText(card.name, node.name);
     setText(card.pods, podsOf(node));
     setAttribute(card.pods, "data-short", node.pods > 0 && node.ready < node.pods || null);
-    setText(card.line, lineOf(key, node));
+    const [first, second] = linesOf(key, node);
+    setText(card.line.firstChild, first);
+    setText(card.line.lastChild, second);
     const how = node.gateway ? "" : `, ${words.HEALTH[state]?.words ?? "seen from another cluster only"}`;
     setText(card.rest, `${how}, ${words.kind(node.kind)} in namespace ${node.ns || "none"} of cluster ${node.region}`);
   }
@@ -207,18 +209,20 @@ function podsOf(node) {
   return `${ready} ${node.pods === 1 ? "pod" : "pods"}${node.meshed < node.pods ? ", unmeshed" : ""}`;
 }
 
-function lineOf(key, node) {
-  if (node.gateway) return tunnelsOf(node);
-  if (node.n.rps !== undefined) return words.brieflyAll(node.n);
-  if (node.n.conns) return `${node.n.conns} connections`;
-  if (callsOut(key)) return `calls ${callsOut(key)}`;
-  return store.regions.get(node.region)?.counting ? words.DASH : "no requests";
+// Two lines of text, so that a card is as high whatever it says.
+function linesOf(key, node) {
+  if (node.gateway) return [tunnelsOf(node), ""];
+  if (node.n.rps !== undefined) return [words.briefly(node.n), `p99 ${words.ms(node.n.p99)}`];
+  if (node.n.conns) return [`${node.n.conns} connections`, ""];
+  const calls = callsOf(key);
+  if (calls.rps) return [`calls ${words.rps(calls)}`, `${words.share(calls)} answered well`];
+  return [store.regions.get(node.region)?.counting ? words.DASH : "no requests", ""];
 }
 
-function callsOut(key) {
-  let total = 0;
-  for (const edge of store.edges.values()) if (edge.from === key) total += edge.n.rps ?? 0;
-  return total ? words.rps({ rps: total }) : "";
+function callsOf(key) {
+  let total = {};
+  for (const edge of store.edges.values()) if (edge.from === key) total = words.sum(total, edge.n);
+  return total;
 }
 
 export function tunnelsOf(node) {
@@ -245,6 +249,12 @@ function states() {
 function totals(name, region) {
   if (!region.known) return "Only what other clusters see of it.";
   const own = [...store.nodes.values()].filter((node) => node.region === name && !node.system && node.kind !== "outside");
-  const total = own.reduce((sum, node) => sum + (node.n.rps ?? 0), 0);
-  return `${own.length} workload${own.length === 1 ? "" : "s"} · ${region.counting ? "counting…" : `${words.brief(total)} requests/s`}`;
+  const workloads = `${own.length} workload${own.length === 1 ? "" : "s"}`;
+  if (region.counting) return `${workloads} · counting…`;
+  const answered = own.reduce((sum, node) => sum + (node.n.rps ?? 0), 0);
+  const sent = [...store.edges.values()].filter((edge) => leaves(edge, name)).reduce((sum, edge) => sum + (edge.n.rps ?? 0), 0);
+  const flows = [answered && `answers ${words.brief(answered)}/s`, sent && `sends ${words.brief(sent)}/s to other clusters`];
+  return [workloads, ...flows.filter(Boolean)].join(" · ");
 }
+
+const leaves = (edge, name) => store.nodes.get(edge.from)?.region === name && store.nodes.get(edge.to)?.region !== name;

@@ -24,6 +24,7 @@ export function panel(aside) {
     const [kind, ...rest] = location.hash.slice(1).split("/");
     const view = Object.hasOwn(VIEWS, kind) ? VIEWS[kind] : null;
     const was = open;
+    was?.cache.close?.();
     open = view ? { view, key: decoded(rest.join("/")), kind, cache: {} } : null;
     aside.hidden = !open;
     document.body.classList.toggle("split", Boolean(open));
@@ -43,12 +44,13 @@ export function panel(aside) {
 
   function render() {
     if (!open) return;
+    if (reading(body)) return;
     const shown = open.view(open.key, open.cache, render);
     title.textContent = shown.title;
     sub.textContent = shown.sub ?? "";
-    const focused = document.activeElement?.closest?.(".panel-body") ? document.activeElement.getAttribute("href") : null;
+    const focused = body.contains(document.activeElement) ? mark(document.activeElement) : null;
     body.replaceChildren(...shown.parts.filter(Boolean));
-    if (focused) [...body.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus({ preventScroll: true });
+    if (focused) [...body.querySelectorAll("a, button, [tabindex]")].find((each) => mark(each) === focused)?.focus({ preventScroll: true });
   }
 
   listen((change) => {
@@ -60,6 +62,15 @@ export function panel(aside) {
     if (event.key === "Escape" && open) close();
   });
   return show;
+}
+
+// What is the same thing before and after a change.
+const mark = (each) => each.getAttribute("href") ?? (each.id || each.getAttribute("aria-label"));
+
+// Who has marked some text wants to copy it.
+function reading(body) {
+  const selection = getSelection();
+  return !selection.isCollapsed && body.contains(selection.anchorNode);
 }
 
 function decoded(text) {

@@ -4,6 +4,7 @@ import { chart } from "./charts.js";
 import { el } from "./dom.js";
 import { tunnelsOf } from "./map.js";
 import { callList, facts, note, numbers, section, staleNote, table } from "./parts.js";
+import { requests } from "./panel_requests.js";
 import { now, store } from "./store.js";
 import * as words from "./words.js";
 
@@ -32,6 +33,7 @@ export function node(key, cache, again) {
       into.length > 0 && section("Who calls it", callList(into, "from")),
       out.length > 0 && section("Whom it calls", callList(out, "to")),
       detail?.ports?.length > 0 && section("By port", table(["Port", "Requests", "Success", "p99"], detail.ports.map((port) => [port.port, words.short(port.numbers)]).map(([port, n]) => [port, words.flow(n), words.share(n), words.ms(n.p99)]))),
+      found.meshed > 0 && !found.gateway && requests(found, cache),
       detail && proxies(detail),
       !detail && !found.seen && !cache.refused && note("Asking its cluster…"),
     ],

@@ -90,7 +90,8 @@ export function plainReason(reason) {
 // `default/backend:8080` as `backend:8080`, where its namespace says nothing new.
 export const service = (name, namespace) => (name.startsWith(`${namespace}/`) ? name.slice(namespace.length + 1) : name);
 
-export const brieflyAll = (n) => `${HEALTH[health(n)].sign} ${share(n)} · ${rps(n)} · p99\u00a0${ms(n.p99)}`.trim();
+export const briefly = (n) => `${HEALTH[health(n)].sign} ${share(n)} · ${rps(n)}`.trim();
+export const brieflyAll = (n) => `${briefly(n)} · p99\u00a0${ms(n.p99)}`;
 
 // Numbers of two rows as one: what flows is added up, of latencies the worst is told.
 export function sum(a, b) {
