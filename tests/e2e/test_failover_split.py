@@ -11,6 +11,7 @@ from tests.e2e.loading import Running, enough, lasting, load
 from tests.lab_fixture import EAST, WEST, Lab
 
 import isthmus.cli
+from isthmus import names
 
 pytestmark = pytest.mark.lab
 
@@ -206,15 +207,31 @@ def test_a_split_that_comes_and_goes_under_load_costs_no_get(both: Lab) -> None:
 
 def test_a_control_plane_that_starts_anew_takes_no_standby_away(split: Lab) -> None:
     standbys = backends(split, WEST)
-    with load(split, "backend", connections=CONNECTIONS, requests=1, seconds=10, rate=RATE, cluster=EAST) as running:
+    with lasting(split, "backend", connections=CONNECTIONS, rate=RATE, cluster=EAST) as running:
         running.answered(200)
-        split.kubectl(EAST, "-n", "linkerd", "rollout", "restart", "deploy/linkerd-destination")
-        split.kubectl(EAST, "-n", "linkerd", "rollout", "status", "deploy/linkerd-destination", "--timeout", "60s")
+        restart_destination(split)
         split.kubectl(EAST, "scale", "deploy/backend", "--replicas", "0")
         split.wait(lambda: who(split) in standbys, what="west answers")
-        result = running.finish()
+        result = enough(split, running, cluster=EAST)
     print(f"control plane restarted, then scaled to 0: {result}")
     assert result["failed"] == 0, result["failures"]
+
+
+def test_nor_does_one_that_starts_while_the_other_cluster_cannot_be_asked(split: Lab) -> None:
+    """It has the word of the one before it."""
+    standbys = backends(split, WEST)
+    split.wait(lambda: "cluster-west_default_backend" in remembered(split), what="west's backends are remembered")
+    with lasting(split, "backend", connections=CONNECTIONS, rate=RATE, cluster=EAST) as running:
+        running.answered(200)
+        with split.broken("apiserver", WEST, "kill"):
+            restart_destination(split)
+            split.wait(lambda: {entry["priority"] for entry in endpoints(split)} == {0, 1}, what="a standby is known")
+            split.kubectl(EAST, "scale", "deploy/backend", "--replicas", "0")
+            split.wait(lambda: who(split) in standbys, what="west answers")
+        result = enough(split, running, cluster=EAST)
+    print(f"control plane restarted with west's API server killed, then scaled to 0: {result}")
+    assert result["failed"] == 0, result["failures"]
+    assert result["pods"].keys() & standbys
 
 
 def test_a_split_that_would_not_mean_what_it_says_is_refused(both: Lab) -> None:
@@ -248,6 +265,18 @@ def endpoints(lab: Lab) -> list[dict[str, Any]]:
     name = "backend.default.svc.cluster.local:8080"
     found: list[dict[str, Any]] = json.loads(lab.linkerd(EAST, "diagnostics", "endpoints", name, "-o", "json"))
     return found
+
+
+def remembered(lab: Lab) -> dict[str, str]:
+    """What east's destination wrote down of what linked clusters said."""
+    name = names.REMOTE_ENDPOINTS_CONFIG_MAP
+    found: dict[str, str] = lab.get(EAST, "configmap", name, "-n", "linkerd").get("binaryData", {})
+    return found
+
+
+def restart_destination(lab: Lab) -> None:
+    lab.kubectl(EAST, "-n", "linkerd", "rollout", "restart", "deploy/linkerd-destination")
+    lab.kubectl(EAST, "-n", "linkerd", "rollout", "status", "deploy/linkerd-destination", "--timeout", "60s")
 
 
 def readiness(lab: Lab) -> str:
