@@ -26,13 +26,15 @@ def program(folder: Path) -> Path:
 
 def test_prometheus_is_the_program_of_this_machine(tmp_path: Path) -> None:
     on_path = program(tmp_path)
-    assert Images().find("docker.io/prom/prometheus:v2.55.1").entrypoint == (str(on_path),)
+    spec = Images().find("docker.io/prom/prometheus:v2.55.1")
+    assert [spec.files[path] for path in spec.entrypoint] == [on_path]
 
 
 def test_what_setup_fetched_comes_before_the_program_of_this_machine(tmp_path: Path, checkout: Path) -> None:
     program(tmp_path)
     fetched = program(checkout / ".prometheus")
-    assert Images().find("docker.io/prom/prometheus:v2.55.1").entrypoint == (str(fetched),)
+    spec = Images().find("docker.io/prom/prometheus:v2.55.1")
+    assert [spec.files[path] for path in spec.entrypoint] == [fetched]
 
 
 def test_without_the_program_the_event_says_how_to_get_it() -> None:

@@ -114,8 +114,8 @@ def _built_in() -> dict[str, ImageSpec]:
 
 def _of_this_machine() -> dict[str, ImageSpec]:
     """Programs that are not part of the lab, as far as they are installed."""
-    found = {image: find_program(program) for image, (program, _) in NOT_OURS.items()}
-    return {image: ImageSpec((str(program),)) for image, program in found.items() if program}
+    found = {f"{TOOLS}/{program}": (image, find_program(program)) for image, (program, _) in NOT_OURS.items()}
+    return {image: ImageSpec((path,), files={path: program}) for path, (image, program) in found.items() if program}
 
 
 def repository_of(image: str) -> str:
