@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from tests.destination.test_remote import WEB
+from tests.destination.test_remote import WEB, following
 from tests.kube import api as fake
 from tests.kube.waiting import until
 from tests.mesh import objects as make
@@ -72,6 +72,21 @@ async def test_the_next_life_of_the_process_knows_what_a_cluster_said_in_the_las
         async with remembering(local, linked()) as memory:
             await until(lambda: memory.recall(WEB))
             assert memory.recall(WEB) == said("10.244.0.7")
+
+
+async def test_a_start_while_the_cluster_is_away_loses_nobody_until_no_proxy_asks_any_more() -> None:
+    async with cluster() as local, fake.running() as east:
+        async with following(local, east, remembering=True) as before:
+            await before.web(("web-1", "10.244.0.7"))
+            await before.credentials(east.url)
+            before.remotes.want(WEB)
+            await until(lambda: written(local))
+        east.refuse = (503, "ServiceUnavailable", "gone")
+        async with following(local, east, remembering=True, first_answer_seconds=0.05, keep_seconds=0.01) as after:
+            after.remotes.want(WEB)
+            assert await after.known() == ["web-1 web"]
+            after.remotes.unwant(WEB)
+            await until(lambda: not written(local))
 
 
 async def test_what_was_said_through_another_link_of_that_name_is_not_believed() -> None:

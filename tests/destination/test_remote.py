@@ -81,17 +81,23 @@ async def linked(**options: float) -> AsyncIterator[Linked]:
 
 
 @asynccontextmanager
-async def following(local: fake.Api, east: fake.Api, **options: float) -> AsyncIterator[Linked]:
+async def following(
+    local: fake.Api, east: fake.Api, *, remembering: bool = False, **options: float
+) -> AsyncIterator[Linked]:
     """One life of the process."""
     state = make.state()
     changed = asyncio.Event()
     async with connect(fake.kubeconfig(local.url)) as client, asyncio.TaskGroup() as group:
-        remotes = Remotes(client, state, Memory(client, state), touched=changed.set, **options)
-        task = group.create_task(remotes.run())
+        memory = Memory(client, state, write_seconds=0)
+        remotes = Remotes(client, state, memory, touched=changed.set, **options)
         clusters = Linked(local, east, state, remotes, changed)
         clusters.link()
+        tasks = [group.create_task(remotes.run())]
+        if remembering:
+            tasks.append(group.create_task(memory.run(asyncio.sleep(0))))
         yield clusters
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def test_a_wanted_service_is_followed(caplog: pytest.LogCaptureFixture) -> None:

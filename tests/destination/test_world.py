@@ -8,11 +8,12 @@ from envoy.service.discovery.v3 import discovery_pb2
 from tests.mesh import objects as make
 
 from isthmus import names
+from isthmus.destination import proxy as module
 from isthmus.destination import render, wire
-from isthmus.destination import world as module
+from isthmus.destination.proxy import Proxy
 from isthmus.destination.session import PENDING, Session
 from isthmus.destination.wire import Served
-from isthmus.destination.world import Proxy, World
+from isthmus.destination.world import World
 from isthmus.mesh.state import Remote, RemoteKey
 from isthmus.mesh.workloads import workload
 from isthmus.resources.core import Service
@@ -76,7 +77,7 @@ class Listener:
     """A proxy and what it was woken for."""
 
     def __init__(self, world: World, name: str = "client", namespace: str = "shop") -> None:
-        self.proxy: Proxy = world.proxy((namespace, name), lambda: None)
+        self.proxy: Proxy = Proxy(world, (namespace, name), lambda: None)
 
     def heard(self) -> set[str]:
         return {name for _, name in self.proxy.take()}
@@ -292,7 +293,7 @@ def test_names_that_lead_nowhere_do_not_pile_up_whatever_linked_clusters_ask_a_g
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "UNREACHABLE_LIMIT", 3)
-    proxy = world.proxy(("linkerd-multicluster", "gw"), lambda: None)
+    proxy = Proxy(world, ("linkerd-multicluster", "gw"), lambda: None)
     session = Session(proxy, peer="gateway")
 
     def asks(*addresses: str) -> tuple[set[str], set[str]]:

@@ -12,6 +12,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from isthmus.destination import metrics, wire
+from isthmus.destination.proxy import Proxy
 from isthmus.destination.session import Session
 from isthmus.destination.world import World
 from isthmus.kube.watch import Signal
@@ -119,7 +120,7 @@ class Streams:
         pod = proxies.pod_of(node)
         assert pod is not None
         wake = Signal()
-        proxy = self._world.proxy(pod, wake.set)
+        proxy = Proxy(self._world, pod, wake.set)
         session = Session(proxy, peer=f"proxy {pod[0]}/{pod[1]}")
         try:
             await _Stream(session, context.write).run(first, requests, wake, proxy.take)

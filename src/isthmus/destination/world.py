@@ -8,36 +8,35 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakSet
 
 from isthmus import names
-from isthmus.destination import render, wire
+from isthmus.destination import questions, render, wire
+from isthmus.destination.questions import Question
 from isthmus.destination.render import Model
 from isthmus.destination.session import MISSING, PENDING, Answer, Unanswered
 from isthmus.destination.wire import Served
-from isthmus.mesh import exports, failback, gateways, outbound, proxies, splits, trust
+from isthmus.mesh import exports, failback, splits
 from isthmus.mesh.model import OutboundCluster
 from isthmus.mesh.state import RemoteKey, State, Topic
 from isthmus.resources.keys import Key
 
 log = logging.getLogger(__name__)
 
-UNREACHABLE_LIMIT: Final = 1024
-"""So many names that lead nowhere a gateway may ask for; of more, the oldest are forgotten.
-
-Linked clusters choose these names, and each costs memory here and in the gateway for as long as it is known. An honest
-client asks for one only where a pod has just gone. A proxy does not ask again for what it was told is not there, so
-from then on the gateway is offered every endpoint that becomes reachable: names cannot be spoiled for later.
-"""
-LISTENER_NAMES: Final = ("outbound", "inbound", "tunnel")
-
-Question = tuple[str, ...]
-"""What an entry answers: a shared name, or something about one pod."""
-_LISTENERS: Final = "listeners"
-_INBOUND_TRUST: Final = "inbound trust"
 _SHARED_MODELS: Final = 256
+
+
+class Listener(Protocol):
+    """One stream, as far as it is told of changes."""
+
+    pod: Key
+
+    def changed(self, type_url: str, name: str) -> None:
+        """The resource of this name has other bytes, or has gone."""
+
+    def offer(self, clusters: Iterable[str]) -> None:
+        """These may be reached now, for whom was made to forget that it asked for them."""
 
 
 @dataclass(slots=True)
@@ -48,7 +47,7 @@ class _Entry:
     model: Model | Unanswered = PENDING
     topics: frozenset[Topic] = frozenset()
     served: Mapping[tuple[str, str], Served] = field(default_factory=dict)
-    listeners: dict[tuple["Proxy", str, str], None] = field(default_factory=dict)
+    listeners: dict[tuple[Listener, str, str], None] = field(default_factory=dict)
 
     def tell(self) -> None:
         """Its listeners hear that there is news."""
@@ -78,7 +77,7 @@ class World:
         self._later = later or (lambda seconds, call: asyncio.get_running_loop().call_later(seconds, call))
         self._returning: dict[Question, None] = {}
         """Destinations whose traffic is on its way back to whom it left."""
-        self.offered_to: WeakSet[Proxy] = WeakSet()
+        self.offered_to: WeakSet[Listener] = WeakSet()
         """Gateways that were made to forget names."""
 
     # --- change -------------------------------------------------------------------------------------------------
@@ -92,13 +91,13 @@ class World:
     def flush(self) -> None:
         """Ask again what depends on the changes, and wake the proxies whose bytes differ."""
         self._scheduled = False
-        questions: dict[Question, None] = {}
+        due: dict[Question, None] = {}
         changed = self.state.take_changed()
         if self.offered_to:
             self._offer(changed)
         for topic in changed:
-            questions.update(self._dependents.get(topic, ()))
-        for question in questions:
+            due.update(self._dependents.get(topic, ()))
+        for question in due:
             entry = self._entries.get(question)
             if entry is not None and self._ask(entry):
                 entry.tell()
@@ -122,14 +121,10 @@ class World:
         for proxy in self.offered_to:
             proxy.offer(found)
 
-    # --- proxies ------------------------------------------------------------------------------------------------
+    # --- listeners ----------------------------------------------------------------------------------------------
 
-    def proxy(self, pod: Key, wake: Callable[[], None]) -> "Proxy":
-        """A listener for one stream; `wake` is called when it has something to `take`."""
-        return Proxy(self, pod, wake)
-
-    def subscribe(self, proxy: "Proxy", type_url: str, name: str) -> None:
-        question = _question(proxy.pod, type_url, name)
+    def subscribe(self, proxy: Listener, type_url: str, name: str) -> None:
+        question = questions.of(proxy.pod, type_url, name)
         if question is None:
             return
         entry = self._entries.get(question)
@@ -138,8 +133,8 @@ class World:
             self._ask(entry)
         entry.listeners[proxy, type_url, name] = None
 
-    def unsubscribe(self, proxy: "Proxy", type_url: str, name: str) -> None:
-        question = _question(proxy.pod, type_url, name)
+    def unsubscribe(self, proxy: Listener, type_url: str, name: str) -> None:
+        question = questions.of(proxy.pod, type_url, name)
         entry = self._entries.get(question) if question else None
         if entry is None:
             return
@@ -148,19 +143,19 @@ class World:
             del self._entries[entry.question]
             self._depend(entry, frozenset())
 
-    def answer(self, proxy: "Proxy", type_url: str, name: str) -> Answer:
+    def answer(self, proxy: Listener, type_url: str, name: str) -> Answer:
         found = self._find(proxy, type_url, name)
         if found is MISSING and type_url == wire.CLUSTER:
             # "Removed" would make every later request wait for an answer that cannot come; see envoy.absent.
             return render.absent(name)
         return found
 
-    def leads_nowhere(self, proxy: "Proxy", name: str) -> bool:
+    def leads_nowhere(self, proxy: Listener, name: str) -> bool:
         """Whether there is no such cluster for this proxy."""
         return self._find(proxy, wire.CLUSTER, name) is MISSING
 
-    def _find(self, proxy: "Proxy", type_url: str, name: str) -> Answer:
-        question = _question(proxy.pod, type_url, name)
+    def _find(self, proxy: Listener, type_url: str, name: str) -> Answer:
+        question = questions.of(proxy.pod, type_url, name)
         entry = self._entries.get(question) if question else None
         if entry is None:
             return MISSING
@@ -179,7 +174,7 @@ class World:
 
     def _ask(self, entry: _Entry) -> bool:
         """Answer again; whether there is news for the listeners."""
-        model, topics = self.state.trace(lambda: self._model(entry.question))
+        model, topics = self.state.trace(lambda: questions.answer(self.state, entry.question))
         self._depend(entry, topics)
         if isinstance(model, OutboundCluster) and isinstance(entry.model, OutboundCluster):
             model = splits.following(entry.model, model)
@@ -206,29 +201,6 @@ class World:
             return False
         entry.model = model
         return _versions(before) != _versions(entry.served) or not before
-
-    def _model(self, question: Question) -> Model | Unanswered:
-        match question:
-            case (kind, namespace, name) if kind == _LISTENERS:
-                return proxies.config(self.state, (namespace, name)) or PENDING
-            case (kind, namespace, name) if kind == _INBOUND_TRUST:
-                exposed = proxies.exposed(self.state, (namespace, name))
-                return trust.inbound(self.state, render.usable_roots, exposed=exposed)
-            case (name,):
-                return self._shared(name)
-        return MISSING
-
-    def _shared(self, name: str) -> Model | Unanswered:
-        if name == names.TRUST_OUTBOUND_SECRET:
-            return trust.outbound(self.state, render.usable_roots)
-        if name.startswith(names.GATEWAY_CLUSTER_PREFIX):
-            return gateways.resolve(self.state, name.removeprefix(names.GATEWAY_CLUSTER_PREFIX)) or MISSING
-        if name.startswith(names.EXPORT_CLUSTER_PREFIX):
-            return exports.resolve(self.state, name) or MISSING
-        found = outbound.resolve(self.state, name)
-        if found is None:
-            return MISSING
-        return PENDING if isinstance(found, outbound.Pending) else found
 
     def _serve(self, model: Model | Unanswered) -> Mapping[tuple[str, str], Served]:
         if isinstance(model, Unanswered):
@@ -259,79 +231,6 @@ class World:
     def _is_gateway(self, pod: Key) -> bool:
         workload = self.state.workload(pod)
         return workload is not None and workload.gateway
-
-
-class Proxy:
-    """What one stream listens to; the `Answers` of its session."""
-
-    def __init__(self, world: World, pod: Key, wake: Callable[[], None]) -> None:
-        self.pod = pod
-        self._world = world
-        self._wake = wake
-        self._changed: set[tuple[str, str]] = set()
-        self._unreachable: dict[str, None] = {}
-        """Endpoints that the gateway asked for and may not reach, oldest first."""
-        self._offered: set[str] = set()
-
-    def changed(self, type_url: str, name: str) -> None:
-        self._changed.add((type_url, name))
-        self._wake()
-
-    def take(self) -> Iterable[tuple[str, str]]:
-        """Types and names that may have changed since the last call."""
-        taken, self._changed = self._changed, set()
-        return taken
-
-    def subscribe(self, type_url: str, name: str) -> None:
-        self._world.subscribe(self, type_url, name)
-
-    def unsubscribe(self, type_url: str, name: str) -> None:
-        self._unreachable.pop(name, None)
-        self._world.unsubscribe(self, type_url, name)
-
-    def answer(self, type_url: str, name: str) -> Answer:
-        if type_url == wire.CLUSTER and name.startswith(names.EXPORT_CLUSTER_PREFIX):
-            if self._world.leads_nowhere(self, name):
-                self._unreachable.setdefault(name)
-            else:
-                self._unreachable.pop(name, None)
-        return self._world.answer(self, type_url, name)
-
-    def surplus(self, type_url: str) -> list[str]:
-        count = len(self._unreachable) - UNREACHABLE_LIMIT if type_url == wire.CLUSTER else 0
-        if count > 0:
-            self._world.offered_to.add(self)
-        return list(islice(self._unreachable, max(0, count)))
-
-    def offer(self, clusters: Iterable[str]) -> None:
-        for name in clusters:
-            self._offered.add(name)
-            self.changed(wire.CLUSTER, name)
-
-    def offered(self, type_url: str, names: Iterable[str]) -> list[str]:
-        if type_url != wire.CLUSTER:
-            return []
-        taken, self._offered = self._offered.intersection(names), set()
-        return sorted(taken)
-
-    def everything(self, type_url: str) -> tuple[str, ...]:
-        return LISTENER_NAMES if type_url == wire.LISTENER else ()
-
-
-def _question(pod: Key, type_url: str, name: str) -> Question | None:
-    """What has to be known to answer for a resource; None for what can never exist."""
-    if type_url == wire.LISTENER:
-        return (_LISTENERS, *pod)
-    if type_url == wire.EXTENSION:
-        return (_INBOUND_TRUST, *pod) if name == names.TRUST_INBOUND_SECRET else None
-    if type_url == wire.SECRET:
-        if name == names.TRUST_INBOUND_SECRET:
-            return (_INBOUND_TRUST, *pod)
-        return (name,) if name == names.TRUST_OUTBOUND_SECRET else None
-    if type_url not in (wire.CLUSTER, wire.ENDPOINTS):
-        return None
-    prefixes = (names.OUTBOUND_CLUSTER_PREFIX, names.GATEWAY_CLUSTER_PREFIX, names.EXPORT_CLUSTER_PREFIX)
-    return (name,) if name.startswith(prefixes) else None
 
 
 def _remote_key(topic: Topic) -> RemoteKey:
