@@ -5,9 +5,10 @@ import pytest
 from tests.viz.views import END, SHOWN, cluster, identity, line
 
 from isthmus.kube.meta import Meta
-from isthmus.resources.core import Pod, PodSpec, PodStatus, Service
+from isthmus.resources.core import PodStatus, Service
+from isthmus.viz.proxied import ProxiedPod, settings
 from isthmus.viz.web_cluster import Objects, paint
-from isthmus.viz.web_detail import detail, settings
+from isthmus.viz.web_detail import detail
 from isthmus.viz.web_links import LinkObject
 from isthmus.viz.web_picture import DetailQuestion
 from isthmus.viz.web_sources import Seen
@@ -18,7 +19,7 @@ DOMAIN = "west.example"
 
 def pods(view, **annotations):
     metadata = Meta(annotations={name.replace("_", "-"): text for name, text in annotations.items()})
-    return [(Pod(metadata=metadata, spec=PodSpec(), status=PodStatus()), target) for target in view.pods]
+    return [(ProxiedPod(metadata=metadata, status=PodStatus()), target) for target in view.pods]
 
 
 def painted(**objects):
@@ -119,8 +120,25 @@ def test_a_proxys_certificate_and_configuration_are_told_in_words():
     assert found.identity == identity("a", "default")
     assert found.proxies[0].certificate_expires == 5000.0
     assert found.proxies[0].settings == ("Ports 25, 3306 carry bytes that are not read as requests.",)
-    odd = Pod(metadata=Meta(annotations={"config.linkerd.io/proxy-log-level": "debug"}))
-    assert list(settings(odd)) == ["proxy-log-level: debug"]
+    odd = ProxiedPod(metadata=Meta(annotations={"config.linkerd.io/odd": "a,b"}))
+    assert list(settings(odd))[1:] == ["odd: a,b"]
+
+
+INJECTED = """{"metadata": {"annotations": {"config.linkerd.io/proxy-log-level": "debug"}}, "spec": {"initContainers": [
+    {"name": "linkerd-init", "args": ["--inbound-ports-to-ignore=4567, 4568", "--outbound-ports-to-ignore="]},
+    {"name": "linkerd-proxy", "image": "localhost/isthmus/proxy:1", "resources": {"requests": {"memory": "20Mi"}},
+     "env": [{"name": "ISTHMUS_POD_IP", "valueFrom": {}}, {"name": "ISTHMUS_LOG_LEVEL", "value": "debug"}]}]}}"""
+
+
+def test_what_the_injector_wrote_into_a_pod_is_told_wherever_it_was_wished_for():
+    assert list(settings(msgspec.json.decode(INJECTED, type=ProxiedPod))) == [
+        "Runs localhost/isthmus/proxy:1.",
+        "Is promised 20Mi of memory, and may take what the node has.",
+        "Logs from level debug on.",
+        "Ports 4567, 4568 are reached past the proxy.",
+        "Ports 25, 587, 3306, 4444, 5432, 6379, 9300, 11211 carry bytes that are not read as requests, "
+        "where no namespace or Service says otherwise.",
+    ]
 
 
 def test_a_workload_that_is_gone_is_refused_in_words():

@@ -9,8 +9,8 @@ from isthmus.kube.informers import Informers
 from isthmus.kube.kinds import Kind
 from isthmus.kube.meta import Key, Meta
 from isthmus.kube.watch import Informer
-from isthmus.resources.core import PODS, Pod
 from isthmus.resources.splits import TRAFFIC_SPLITS, TrafficSplit
+from isthmus.viz.proxied import PROXIED_PODS, ProxiedPod
 from isthmus.viz.workloads import Target, target
 
 
@@ -27,7 +27,7 @@ class Observer:
     """Watches, and pods as targets; what a pod is called follows its Job's owner."""
 
     def __init__(self, client: Client) -> None:
-        self._pods: Informer[Pod] = Informer(client, PODS)
+        self._pods: Informer[ProxiedPod] = Informer(client, PROXIED_PODS)
         self._jobs: Informer[Job] = Informer(client, JOBS, optional=True)
         self._splits: Informer[TrafficSplit] = Informer(client, TRAFFIC_SPLITS, optional=True)
         self.informers = Informers(self._pods, self._jobs, self._splits)
@@ -45,7 +45,7 @@ class Observer:
     def targets(self) -> list[Target]:
         return list(self._targets.values())
 
-    def pods(self) -> Iterator[tuple[Pod, Target]]:
+    def pods(self) -> Iterator[tuple[ProxiedPod, Target]]:
         """Pods, as they are and as targets."""
         for key, pod in self._pods.store.items():
             yield pod, self._targets[key]
@@ -54,7 +54,7 @@ class Observer:
     def splits(self) -> list[TrafficSplit]:
         return list(self._splits.store.values())
 
-    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+    def _pod_changed(self, old: ProxiedPod | None, new: ProxiedPod | None) -> None:
         if new is not None:
             self._targets[new.metadata.key] = target(new, self._cronjobs)
         elif old is not None:

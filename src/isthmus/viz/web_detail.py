@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 from isthmus import names
-from isthmus.resources.core import Pod
+from isthmus.viz.proxied import ProxiedPod, settings
 from isthmus.viz.series import CERTIFICATE_EXPIRY, CERTIFICATES, GAUGES, Group, History
 from isthmus.viz.stat import INBOUND, OUTBOUND, PEER, View, traffic
 from isthmus.viz.tally import Tally
@@ -17,21 +17,12 @@ STEP: Final = 10.0
 POINTS: Final = 60
 MOST_PODS: Final = 100
 
-SETTINGS: Final = {
-    names.OPAQUE_PORTS_ANNOTATION: "Ports {} carry bytes that are not read as requests.",
-    names.SKIP_INBOUND_PORTS_ANNOTATION: "Ports {} are reached past the proxy.",
-    names.SKIP_OUTBOUND_PORTS_ANNOTATION: "Calls to ports {} leave past the proxy.",
-    names.ACCESS_LOG_ANNOTATION: "Writes a line for each request, as {}.",
-    names.ENABLE_GATEWAY_ANNOTATION: "Is a gateway: clients of linked clusters tunnel through it to exported services.",
-}
-"""Annotation -> what it means."""
-
 
 def detail(
     view: View,
     asked: DetailQuestion,
     *,
-    pods: Sequence[tuple[Pod, Target]],
+    pods: Sequence[tuple[ProxiedPod, Target]],
     problems: Mapping[str, str],
     domain: str,
 ) -> Detail:
@@ -52,7 +43,7 @@ def detail(
     )
 
 
-def _proxy(pod: Pod, target: Target, history: History | None, problems: Mapping[str, str]) -> ProxyPicture:
+def _proxy(pod: ProxiedPod, target: Target, history: History | None, problems: Mapping[str, str]) -> ProxyPicture:
     return ProxyPicture(
         pod=target.name,
         status=target.status,
@@ -71,15 +62,6 @@ def _gauge(history: History | None, metric: str) -> float | None:
         if series := group.series.get((metric, "")):
             return series.total or None
     return None
-
-
-def settings(pod: Pod) -> Iterator[str]:
-    """The pod's own settings of its proxy, in words; one that has no words is shown as it is written."""
-    for name, value in sorted(pod.metadata.annotations.items()):
-        if name in SETTINGS:
-            yield SETTINGS[name].format(", ".join(part.strip() for part in value.split(",")))
-        elif name.startswith(names.CONFIG_PREFIX):
-            yield f"{name.removeprefix(names.CONFIG_PREFIX)}: {value}"
 
 
 def _ports(view: View, uids: set[str]) -> Iterator[Port]:

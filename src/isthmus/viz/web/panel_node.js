@@ -95,5 +95,5 @@ function proxies(detail) {
   });
   const settings = [...new Set(detail.proxies.flatMap((each) => each.settings))];
   return section("Proxies", detail.identity && facts([["Identity", el("code", { text: detail.identity })]]), el("ul", { class: "plain-list" }, rows),
-    el("h4", { text: "Configuration" }), settings.length ? el("ul", { class: "words" }, settings.map((text) => el("li", { text }))) : el("p", { class: "small", text: "As the installation has it; the pods set nothing of their own." }));
+    settings.length > 0 && el("h4", { text: "Configuration" }), settings.length > 0 && el("ul", { class: "words" }, settings.map((text) => el("li", { text }))));
 }
