@@ -128,6 +128,8 @@ class Mesh:
     pods: list[Pod] = field(default_factory=list)
     bootstrap_changes: dict[str, Any] = field(default_factory=lambda: {"stats_flush_interval": "0.2s"})
     """Histograms are to be seen before a test loses its patience."""
+    collector: tuple[str, int] | None = None
+    """Where the pods send their spans."""
     _network: str = field(default_factory=lambda: f"127.{random.randrange(64, 250)}.{random.randrange(1, 250)}")
     _last: int = 1
     _server: Any = None
@@ -164,6 +166,8 @@ class Mesh:
         authority: Authority | None = None,
         domains: bool = True,
         access_log: str = "",
+        sampling: int | None = None,
+        probe_paths: tuple[str, ...] = (),
     ) -> Pod:
         """Start a proxy. `authority` signs its certificate if not the mesh's own."""
         pod = Pod(name, self.new_address(), identity or self.authority.identity(name), self.directory / name)
@@ -175,6 +179,8 @@ class Mesh:
             inbound_opaque_ports=(OPAQUE_PORT,),
             outbound_opaque_ports=(OPAQUE_PORT,),
             access_log=access_log,  # type: ignore[arg-type]
+            sampling=sampling,
+            probe_paths=probe_paths,
         )
         for listener in listeners.listeners(config):
             _place(listener, pod=pod, vips=vips)
@@ -277,6 +283,7 @@ class Mesh:
             trust_domain=self.authority.trust_domain,
             certificate_dir=str(pod.certificates),
             admin_port=0,
+            collector=self.collector,
         )
         for cluster in config["static_resources"]["clusters"]:
             if cluster["name"].startswith("application"):

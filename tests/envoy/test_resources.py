@@ -93,6 +93,19 @@ def test_a_resource_is_known_by_its_name() -> None:
     assert encoded.type_url == "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 
 
+def test_a_proxy_without_a_collector_has_nothing_of_tracing_in_it() -> None:
+    silent, traced = (
+        b"".join(
+            resources.encode(each).body
+            for each in listeners.listeners(ProxyConfig("sidecar", NETWORKS, (), (), sampling=sampling))
+        )
+        for sampling in (None, 0)
+    )
+    for word in (b"opentelemetry", b"collector", b"request_id"):
+        assert word not in silent
+        assert word in traced
+
+
 @pytest.mark.envoy
 @pytest.mark.parametrize("role", ["sidecar", "gateway"])
 def test_envoy_accepts_everything(role: Any, tmp_path: Path) -> None:
@@ -100,7 +113,7 @@ def test_envoy_accepts_everything(role: Any, tmp_path: Path) -> None:
     config["static_resources"]["listeners"] = [
         _json(listener)
         for networks, opaque in ((NETWORKS, (25, 3306)), ((), ()))
-        for listener in listeners.listeners(ProxyConfig(role, networks, opaque, opaque[:1]))
+        for listener in listeners.listeners(ProxyConfig(role, networks, opaque, opaque[:1], sampling=0))
     ]
     config["static_resources"]["clusters"] += [_json(cluster) for cluster in _clusters()]
     config["static_resources"]["secrets"] = [_json(tls.trust(_trust()))]

@@ -30,6 +30,9 @@ _COMMON: Final = {
     "http.method": _METHOD,
     "http.url": "%REQ(:SCHEME):8%://%REQ(:AUTHORITY):255%%PATH(NQ):512%",
     "user_agent": "%REQ(USER-AGENT):200%",
+    "downstream_cluster": "%REQ(X-ENVOY-DOWNSTREAM-SERVICE-CLUSTER):100%",
+    "guid:x-request-id": "%REQ(X-REQUEST-ID):100%",
+    "guid:x-client-trace-id": "%REQ(X-CLIENT-TRACE-ID):100%",
 }
 """Envoy's own attributes, without the query, where secrets are, and cut, since clients write them."""
 _OUTBOUND: Final = _COMMON | {

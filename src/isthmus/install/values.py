@@ -51,8 +51,8 @@ def percentage(text: str) -> str | None:
 
 def collector_address(text: str) -> str | None:
     host, _, port = text.rpartition(":")
-    usable = _HOST.fullmatch(host) and port.isdecimal() and len(port) < 6 and 0 < int(port) <= ports.HIGHEST
-    if not text or usable:
+    numbered = re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) <= ports.HIGHEST
+    if not text or (numbered and _HOST.fullmatch(host)):
         return None
     return "it must be a host and the port where OTLP is spoken over gRPC, such as otel.observability:4317"
 

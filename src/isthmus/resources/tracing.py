@@ -9,7 +9,7 @@ from isthmus import names
 OFF: Final = "off"
 WHOLE: Final = 1_000_000
 """All of them, in the unit in which proxies are told."""
-_PERCENT: Final = re.compile(r"(\d{1,3})(?:\.(\d{1,4}))?")
+_PERCENT: Final = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,4}))?")
 
 
 class SamplingError(ValueError):
