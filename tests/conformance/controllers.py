@@ -7,17 +7,19 @@ import asyncio
 import sys
 from pathlib import Path
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import Client
 from isthmus.lab.controllers.accounts import AccountTokens, Namespaces
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.emptying import NamespaceEmptier
 from isthmus.lab.controllers.garbage import GarbageCollector
 from isthmus.lab.controllers.inventory import Inventory
+from isthmus.lab.controllers.manager import WATCHED
 
 
 async def run(kubeconfig: Path, keys: Path) -> None:
     async with Client.from_kubeconfig(kubeconfig) as client, asyncio.TaskGroup() as group:
-        caches, inventory = Caches(client), Inventory(client)
+        caches = Caches(client, WATCHED)
+        inventory = Inventory(client, caches)
         reconcilers = [
             GarbageCollector(client, inventory).reconciler,
             NamespaceEmptier(client, caches, inventory).reconciler,

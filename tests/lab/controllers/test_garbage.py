@@ -10,6 +10,7 @@ from typing import Any
 
 from isthmus.lab.access import Access
 from isthmus.lab.api.server import ApiServer
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import CONFIG_MAPS, Client
 from isthmus.lab.controllers.garbage import GarbageCollector
 from isthmus.lab.controllers.inventory import Inventory
@@ -57,7 +58,7 @@ async def running() -> AsyncIterator[Cluster]:
     async with ApiServer() as server:
         access = Access(f"http://127.0.0.1:{await server.listen(listener)}", ssl.create_default_context())
         async with Client(access) as client, asyncio.TaskGroup() as group:
-            inventory = Inventory(client)
+            inventory = Inventory(client, Caches(client, ()))
             tasks = [group.create_task(GarbageCollector(client, inventory).reconciler.run())]
             tasks.append(group.create_task(inventory.run()))
             yield Cluster(server, client)

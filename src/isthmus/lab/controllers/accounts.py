@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from isthmus.lab.api.tokens import Tokens
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -17,7 +18,6 @@ from isthmus.lab.client import (
     Resource,
 )
 from isthmus.lab.controllers import objects
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.pki import Pki
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Key

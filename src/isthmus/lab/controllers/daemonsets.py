@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import DAEMON_SETS, NODES, PODS, Client, Object
 from isthmus.lab.controllers import objects, pods
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.workloads import own, write_status
 from isthmus.lab.node.events import Recorder
 from isthmus.lab.watch import Key

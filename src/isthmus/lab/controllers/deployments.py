@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import DEPLOYMENTS, REPLICA_SETS, Client, ConflictError, NotFoundError, Object
 from isthmus.lab.controllers import objects, rollouts
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.deployment_status import status_of
 from isthmus.lab.controllers.workloads import own, write_status
 from isthmus.lab.node.events import Recorder

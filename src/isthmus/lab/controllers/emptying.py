@@ -3,9 +3,9 @@
 import asyncio
 from typing import Final
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import EVENTS, NAMESPACES, ApiError, Client, NotFoundError, Object, Resource
 from isthmus.lab.controllers import objects
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.inventory import Inventory
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Key

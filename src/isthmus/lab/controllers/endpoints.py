@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import ENDPOINT_SLICES, PODS, SERVICES, Client, ConflictError, NotFoundError, Object
 from isthmus.lab.controllers import objects, slices
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Index, Key
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import ApiError, Client, Object, Resource
 from isthmus.lab.watch import Change, Key, Watch
 
@@ -43,10 +44,14 @@ Listener = Callable[[Resource, Change], None]
 
 
 class Inventory:
-    """Follows discovery and watches what it finds. Listeners hear of every change of every object's metadata."""
+    """Follows discovery and watches what it finds, or listens to the watch that `caches` have of it already.
 
-    def __init__(self, client: Client) -> None:
+    Listeners hear of every change of every object's metadata.
+    """
+
+    def __init__(self, client: Client, caches: Caches) -> None:
         self._client = client
+        self._caches = caches
         self.kinds: dict[Resource, Kind] = {}
         self._watches: dict[Resource, Watch] = {}
         self._tasks: dict[Resource, asyncio.Task[None]] = {}
@@ -110,16 +115,18 @@ class Inventory:
                 await self._follow(group, found)
 
     async def _follow(self, group: asyncio.TaskGroup, found: dict[Resource, Kind]) -> None:
-        for resource in self._tasks.keys() - found.keys():
+        for resource in self._watches.keys() - found.keys():
             self._tasks.pop(resource).cancel()
             watch = self._watches.pop(resource)
             for key, item in list(watch.objects.items()):
                 self._changed(resource, Change(key, item, None))
         self.kinds = found
-        for resource in found.keys() - self._tasks.keys():
-            watch = self._watches[resource] = Watch(self._client, resource, metadata_only=True)
+        for resource in found.keys() - self._watches.keys():
+            shared = self._caches.watches.get(resource)
+            watch = self._watches[resource] = shared or Watch(self._client, resource, metadata_only=True)
             watch.subscribe(lambda change, resource=resource: self._changed(resource, change))  # type: ignore[misc]
-            self._tasks[resource] = group.create_task(watch.run())
+            if shared is None:
+                self._tasks[resource] = group.create_task(watch.run())
 
     def _changed(self, resource: Resource, change: Change) -> None:
         item = Item(resource, change.key)

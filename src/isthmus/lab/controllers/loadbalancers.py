@@ -7,9 +7,9 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import SERVICES, Client, NotFoundError, Object
 from isthmus.lab.controllers import objects
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.node.commands import CommandError, run
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Key

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from isthmus.lab import client as api
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import Client, Resource
 from isthmus.lab.controllers import objects
 from isthmus.lab.controllers.accounts import AccountTokens, Namespaces
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.daemonsets import DaemonSets
 from isthmus.lab.controllers.deployments import Deployments
 from isthmus.lab.controllers.emptying import NamespaceEmptier
@@ -30,10 +30,29 @@ class Runnable(Protocol):
     async def run(self) -> None: ...
 
 
-async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_cidr: str) -> None:
-    """Run until cancelled. Must run in the node's network namespace: load-balancer addresses go to its eth0."""
-    caches = Caches(client)
-    inventory = Inventory(client)
+WATCHED: Final = (
+    api.PODS,
+    api.SERVICES,
+    api.ENDPOINT_SLICES,
+    api.DEPLOYMENTS,
+    api.REPLICA_SETS,
+    api.STATEFUL_SETS,
+    api.DAEMON_SETS,
+    api.JOBS,
+    api.NODES,
+    api.NAMESPACES,
+    api.SECRETS,
+    api.SERVICE_ACCOUNTS,
+    api.CONFIG_MAPS,
+)
+
+
+async def run(client: Client, caches: Caches, *, node_name: str, pki_dir: Path, load_balancer_cidr: str) -> None:
+    """Run until cancelled, on caches of what is `WATCHED`, which somebody else keeps current.
+
+    Must run in the node's network namespace: load-balancer addresses go to its eth0.
+    """
+    inventory = Inventory(client, caches)
     recorder = Recorder(client, node_name)
     deployments = Deployments(client, caches, recorder)
     reconcilers: list[Runnable] = [
@@ -50,10 +69,9 @@ async def run(client: Client, *, node_name: str, pki_dir: Path, load_balancer_ci
         _workload(caches, api.DEPLOYMENTS, "Deployment", api.REPLICA_SETS, deployments.reconcile),
     ]
     async with asyncio.TaskGroup() as group:
-        group.create_task(caches.run())
         group.create_task(inventory.run())
         group.create_task(recorder.run())
-        await caches.synced()
+        await caches.synced(*WATCHED)
         for reconciler in reconcilers:
             group.create_task(reconciler.run())
 

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import PODS, REPLICA_SETS, ApiError, Client, Object
 from isthmus.lab.controllers import objects, pods
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.controllers.workloads import own, write_status
 from isthmus.lab.node.events import Recorder
 from isthmus.lab.watch import Key

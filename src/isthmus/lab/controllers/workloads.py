@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import PODS, Client, NotFoundError, Object, Resource
 from isthmus.lab.controllers import objects
-from isthmus.lab.controllers.caches import Caches
 from isthmus.lab.watch import Watch
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from aiohttp import web
 
 from isthmus.lab import memory
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import Client
 from isthmus.lab.controllers import manager
 from isthmus.lab.images import Images
 from isthmus.lab.node import dns, kubeproxy, registration, streams
-from isthmus.lab.node.kubelet import Kubelet
+from isthmus.lab.node.kubelet import WATCHED, Kubelet
 
 log = logging.getLogger("isthmus.lab.node")
 
@@ -41,8 +42,10 @@ async def run(given: argparse.Namespace) -> None:
     memory.read_little()
     name = f"{given.cluster}-node"
     async with Client.from_kubeconfig(given.kubeconfig) as client:
+        caches = Caches(client, {*WATCHED.values(), *kubeproxy.WATCHED, *dns.WATCHED, *manager.WATCHED})
         kubelet = Kubelet(
             client,
+            caches,
             cluster=given.cluster,
             node=name,
             address=given.node_ip,
@@ -52,15 +55,17 @@ async def run(given: argparse.Namespace) -> None:
             images=Images(given.dir.parent),
         )
         async with asyncio.TaskGroup() as group:
+            group.create_task(caches.run())
             group.create_task(serve(kubelet, given.kubelet_socket))
             group.create_task(kubelet.run())
             group.create_task(
-                kubeproxy.run(client, node_ip=given.node_ip, pod_cidr=given.pod_cidr, routed_cidr=given.routed_cidr)
+                kubeproxy.run(caches, node_ip=given.node_ip, pod_cidr=given.pod_cidr, routed_cidr=given.routed_cidr)
             )
-            group.create_task(dns.run(client, cluster_domain=given.cluster_domain))
+            group.create_task(dns.run(caches, cluster_domain=given.cluster_domain))
             group.create_task(
                 manager.run(
                     client,
+                    caches,
                     node_name=name,
                     pki_dir=given.pki_dir,
                     load_balancer_cidr=given.load_balancer_cidr,

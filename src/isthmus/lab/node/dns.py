@@ -8,23 +8,24 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, cast
 
-from isthmus.lab.client import ENDPOINT_SLICES, NAMESPACES, SERVICES, Client, Object
+from isthmus.lab.caches import Caches
+from isthmus.lab.client import ENDPOINT_SLICES, NAMESPACES, SERVICES, Object
 from isthmus.lab.node.dnswire import Authority, Resolve, answer
 from isthmus.lab.node.zone import Zone
 from isthmus.lab.topology import DNS_VIP
-from isthmus.lab.watch import Index, Watch
+from isthmus.lab.watch import Index
 
 log = logging.getLogger(__name__)
 
+WATCHED: Final = (SERVICES, ENDPOINT_SLICES, NAMESPACES)
 PORT: Final = 53
 IDLE_SECONDS: Final = 30.0
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 
 
-async def run(client: Client, *, cluster_domain: str, address: str = DNS_VIP, port: int = PORT) -> None:
+async def run(caches: Caches, *, cluster_domain: str, address: str = DNS_VIP, port: int = PORT) -> None:
     """Answer on `address`:53, UDP and TCP, until cancelled. The address must be on an interface already."""
-    watches = [Watch(client, resource) for resource in (SERVICES, ENDPOINT_SLICES, NAMESPACES)]
-    services, slices, namespaces = watches
+    services, slices, namespaces = (caches[resource] for resource in WATCHED)
     by_service = Index(slices, _service_of)
     zone = Zone(
         domain=cluster_domain,
@@ -32,12 +33,8 @@ async def run(client: Client, *, cluster_domain: str, address: str = DNS_VIP, po
         slices=lambda namespace, name: by_service[f"{namespace}/{name}"],
         has_namespace=lambda name: namespaces.get(name) is not None,
     )
-    async with asyncio.TaskGroup() as group:
-        for watch in watches:
-            group.create_task(watch.run())
-        for watch in watches:
-            await watch.synced.wait()
-        await serve(zone, address=address, port=port)
+    await caches.synced(*WATCHED)
+    await serve(zone, address=address, port=port)
 
 
 async def serve(zone: Zone, *, address: str, port: int) -> None:

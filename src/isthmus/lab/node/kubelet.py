@@ -10,6 +10,7 @@ from typing import Final
 
 import aiohttp
 
+from isthmus.lab.caches import Caches
 from isthmus.lab.client import CONFIG_MAPS, PODS, SECRETS, ApiError, Client, ConflictError, NotFoundError, Object
 from isthmus.lab.images import Images
 from isthmus.lab.node import network, processes, volumes
@@ -20,11 +21,12 @@ from isthmus.lab.node.launches import NodeContext
 from isthmus.lab.node.network import AddressPool
 from isthmus.lab.node.pods import Pod
 from isthmus.lab.node.streams import ExecProcess, StreamError
-from isthmus.lab.watch import Change, Watch
+from isthmus.lab.watch import Change
 
 log = logging.getLogger(__name__)
 
 DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
+WATCHED: Final = {"Pod": PODS, "ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
 _BINDERS: Final = 4
 
 
@@ -34,6 +36,7 @@ class Kubelet:
     def __init__(
         self,
         client: Client,
+        caches: Caches,
         *,
         cluster: str,
         node: str,
@@ -45,10 +48,7 @@ class Kubelet:
     ) -> None:
         self._client = client
         self._recorder = Recorder(client, node)
-        self._watches = {
-            kind: Watch(client, resource)
-            for kind, resource in (("Pod", PODS), ("ConfigMap", CONFIG_MAPS), ("Secret", SECRETS))
-        }
+        self._watches = {kind: caches[resource] for kind, resource in WATCHED.items()}
         self._context = NodeContext(
             cluster=cluster,
             name=node,
@@ -73,8 +73,6 @@ class Kubelet:
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._recorder.run())
-            for watch in self._watches.values():
-                group.create_task(watch.run())
             for kind in ("ConfigMap", "Secret"):
                 await self._watches[kind].synced.wait()
                 self._watches[kind].subscribe(partial(self._source_changed, kind))

@@ -4,11 +4,11 @@ import asyncio
 import logging
 from typing import Final
 
-from isthmus.lab.client import ENDPOINT_SLICES, SERVICES, Client
+from isthmus.lab.caches import Caches
+from isthmus.lab.client import ENDPOINT_SLICES, SERVICES
 from isthmus.lab.node import rules
 from isthmus.lab.node.commands import CommandError
 from isthmus.lab.node.commands import run as run_command
-from isthmus.lab.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -17,28 +17,26 @@ INTERVAL: Final = 0.02
 RETRY: Final = 1.0
 
 
-async def run(client: Client, *, node_ip: str, pod_cidr: str, routed_cidr: str = "") -> None:
+WATCHED: Final = (SERVICES, ENDPOINT_SLICES)
+
+
+async def run(caches: Caches, *, node_ip: str, pod_cidr: str, routed_cidr: str = "") -> None:
     """Keep the kernel's rules current until cancelled. Must run in the node's network namespace."""
-    services, slices = Watch(client, SERVICES), Watch(client, ENDPOINT_SLICES)
     changed = asyncio.Event()
-    for watch in (services, slices):
-        watch.subscribe(lambda _: changed.set())
+    for resource in WATCHED:
+        caches[resource].subscribe(lambda _: changed.set())
     changed.set()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(services.run())
-        group.create_task(slices.run())
-        await services.synced.wait()
-        await slices.synced.wait()
-        applied = ""
-        while True:
-            await changed.wait()
-            changed.clear()
-            text = rules.render(rules.forwards(services, slices, node_ip), pod_cidr, routed_cidr)
-            if text != applied:
-                applied = text if await _apply(text) else ""
-            if not applied:
-                changed.set()
-            await asyncio.sleep(INTERVAL if applied else RETRY)
+    await caches.synced(*WATCHED)
+    applied = ""
+    while True:
+        await changed.wait()
+        changed.clear()
+        text = rules.render(rules.forwards(caches[SERVICES], caches[ENDPOINT_SLICES], node_ip), pod_cidr, routed_cidr)
+        if text != applied:
+            applied = text if await _apply(text) else ""
+        if not applied:
+            changed.set()
+        await asyncio.sleep(INTERVAL if applied else RETRY)
 
 
 async def _apply(text: str) -> bool:
