@@ -64,10 +64,19 @@ def test_requests_to_another_cluster_are_counted_exactly_by_both_and_named_after
 def test_nothing_that_stays_in_its_cluster_has_the_label_of_another(mesh: Lab) -> None:
     """`request_total{dst_cluster!=""}` is the tutorial's query for traffic between clusters."""
     backends = scraped(mesh, EAST, "-l", "app=backend")
-    assert any(name == "request_total" for each in backends for name, _, _ in each.all), (
-        "kubelets probe through proxies"
-    )
+    assert any(name == "tcp_open_total" for each in backends for name, _, _ in each.all), "something is counted at all"
     assert not [labels for each in backends for _, labels, _ in each.all if labels.get("dst_cluster")]
+
+
+def test_kubelets_probes_are_told_and_are_no_requests_of_the_workload(mesh: Lab) -> None:
+    controller = ("-n", "linkerd-multicluster", "-l", "app.kubernetes.io/name=multicluster-controller")
+
+    def probed() -> float:
+        return total(scraped(mesh, EAST, *controller), "inbound_probe_total", status_code="200")
+
+    before = probed()
+    mesh.wait(lambda: probed() > before, what="another probe of a pod that nobody else asks")
+    assert total(scraped(mesh, EAST, *controller), "request_total", direction="inbound") == 0
 
 
 def test_a_pod_gets_access_logs_by_annotation(mesh: Lab) -> None:

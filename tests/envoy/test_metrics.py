@@ -16,6 +16,7 @@ from tests.envoy.apps import Echo, echo, greeter
 from tests.envoy.harness import APP_PORT, HIDDEN_APP_PORT, OPAQUE_PORT, Mesh, Pod, mesh
 from tests.envoy.roots import Authority
 from tests.envoy.scraping import scraped, shows
+from yarl import URL
 
 from isthmus import names
 from isthmus.mesh.model import Address, Endpoint
@@ -293,6 +294,28 @@ async def test_whoever_has_no_proxy_has_no_name(world: World) -> None:
     labels = samples.labels("request_total", direction="inbound", tls="no_identity")
     assert labels["no_tls_reason"] == "no_tls_from_remote"
     assert "client_id" not in labels
+
+
+async def test_kubelets_probes_are_no_requests_of_the_workload(world: World) -> None:
+    """Who only says that he is kubelet, or only asks where kubelet does, is counted as everybody is."""
+    probed = await world.mesh.pod("probed", probe_paths=("/healthy", "/ready?deep=1"))
+    kubelet, other = {"user-agent": "kube-probe/1.36"}, {"user-agent": "curl"}
+    async with echo(probed) as app:
+        for status, path, headers in (
+            (200, "/healthy", kubelet),
+            (503, "/ready?deep=1", kubelet),
+            (200, "/healthy", other),
+            (200, "/secret", kubelet),
+        ):
+            app.status = status
+            url = URL(f"http://{probed.address}:{APP_PORT}{path}", encoded=True)
+            async with world.session.get(url, headers=headers) as reply:
+                assert reply.status == status
+    samples = await shows(probed, lambda now: now.total("response_latency_ms_count", direction="inbound") == 2)
+    assert samples.total("request_total", direction="inbound") == 2
+    assert samples.total("response_total", status_code="200") == 2
+    port = {"direction": "inbound", "target_port": str(APP_PORT)}
+    assert [samples.total("inbound_probe_total", status_code=code, **port) for code in ("200", "503")] == [1, 1]
 
 
 async def test_what_a_client_writes_names_no_series(world: World) -> None:

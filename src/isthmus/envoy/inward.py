@@ -80,6 +80,7 @@ def _bytes(stat_prefix: str) -> Any:
 
 def _requests(client: tuple[Any, ...], config: ProxyConfig) -> Any:
     """The application hears who the client is from us or not at all."""
+    counted = metrics.inbound() if client else metrics.plain(config.probe_paths)
     removed = (names.ORIGINAL_PROTOCOL_HEADER, *(() if client else (names.CLIENT_ID_HEADER,)))
     return requests.connection_manager(
         stat_prefix="inbound-mesh" if client else "inbound",
@@ -90,7 +91,7 @@ def _requests(client: tuple[Any, ...], config: ProxyConfig) -> Any:
         removed_request_headers=removed,
         removed_response_headers=(names.PROXY_ERROR_HEADER,),
         routes=[_route(APPLICATION_HTTP1_CLUSTER, _was_http1()), _route(APPLICATION_CLUSTER)],
-        access_logs=[*metrics.inbound(meshed=bool(client)), *accesslog.loggers(config.access_log)],
+        access_logs=[*counted, *accesslog.loggers(config.access_log)],
         spans=tracing.inbound(config.sampling),
     )
 

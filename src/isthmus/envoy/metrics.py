@@ -30,6 +30,8 @@ A `sharing_name` would make it one for the whole proxy, but with it Envoy 1.40 c
 _EXPIRING: Final = {**_LASTING, "enable_eviction": True}
 """What is idle leaves it."""
 _LATENCY: Final = "%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:ms)%"
+_PORT: Final = "target_port=%DOWNSTREAM_LOCAL_PORT%"
+_KUBELET: Final = "kube-probe/"
 _ANSWER: Final = f"{labels.STATUS}=%RESPONSE_CODE%,{labels.GRPC_STATUS}=%GRPC_STATUS_NUMBER%"
 
 
@@ -43,12 +45,29 @@ def outbound() -> list[Any]:
     )
 
 
-def inbound(*, meshed: bool) -> list[Any]:
-    """Access loggers of requests to the pod's application."""
-    client = f",{labels.CLIENT}=%DOWNSTREAM_PEER_URI_SAN%" if meshed else ""
-    proven = "tls=true" if meshed else "tls=no_identity,no_tls_reason=no_tls_from_remote"
-    common = f"{proven},target_port=%DOWNSTREAM_LOCAL_PORT%"
+def inbound() -> list[Any]:
+    """Access loggers of requests from other proxies to the pod's application."""
+    common, client = f"tls=true,{_PORT}", f",{labels.CLIENT}=%DOWNSTREAM_PEER_URI_SAN%"
     return _requests("inbound", counted=f"{common},{_ANSWER}{client}", timed=f"{common}{client}")
+
+
+def plain(probe_paths: tuple[str, ...]) -> list[Any]:
+    """Access loggers of requests from whoever has no proxy. What kubelet asks is counted for itself.
+
+    A request is kubelet's if it says so and asks for what the pod's probes ask for, so no other can hide as one.
+    """
+    common = f"tls=no_identity,no_tls_reason=no_tls_from_remote,{_PORT}"
+    requests = {"counted": f"{common},{_ANSWER}", "timed": common}
+    if not probe_paths:
+        return _requests("inbound", **requests)
+    paths = [string_pb2.StringMatcher(exact=path) for path in probe_paths]
+    kubelet = string_pb2.StringMatcher(prefix=_KUBELET)
+    probe = _all(_header("user-agent", kubelet), _any(*(_header(":path", path) for path in paths)))
+    other = _any(
+        _header("user-agent", kubelet, not_=True), _all(*(_header(":path", each, not_=True) for each in paths))
+    )
+    probes = [{"stat": _stat("probe", f"{_PORT},{labels.STATUS}=%RESPONSE_CODE%"), "value_fixed": 1}]
+    return [*_requests("inbound", when=other, **requests), _logger(_EXPIRING, when=probe, counters=probes)]
 
 
 def tunnels() -> list[Any]:
@@ -115,12 +134,13 @@ def _elsewhere(cluster: str) -> dict[str, str]:
     return {"dst_cluster": cluster, "dst_target_cluster": cluster}
 
 
-def _requests(direction: str, *, counted: str, timed: str) -> list[Any]:
+def _requests(direction: str, *, counted: str, timed: str, when: Any = None) -> list[Any]:
+    answered = _status("GE", 100)  # a client that left before the answer has no latency
     return [
-        _logger(_EXPIRING, counters=[{"stat": _stat(direction, counted), "value_fixed": 1}]),
+        _logger(_EXPIRING, when=when, counters=[{"stat": _stat(direction, counted), "value_fixed": 1}]),
         _logger(
             _EXPIRING,
-            when=_status("GE", 100),  # a client that left before the answer has no latency
+            when=_all(answered, *([when] if when is not None else [])),
             histograms=[{"stat": _stat(f"{direction}_ms", timed), "unit": "Milliseconds", "value_format": _LATENCY}],
         ),
     ]
@@ -156,9 +176,21 @@ def _type(kind: str) -> Any:
 
 
 def _connect() -> Any:
-    method = route_components_pb2.HeaderMatcher(name=":method", string_match=string_pb2.StringMatcher(exact="CONNECT"))
-    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=method))
+    return _header(":method", string_pb2.StringMatcher(exact="CONNECT"))
+
+
+def _header(name: str, value: Any, *, not_: bool = False) -> Any:
+    """What is not there is as if it were empty."""
+    header = route_components_pb2.HeaderMatcher(
+        name=name, string_match=value, invert_match=not_, treat_missing_header_as_empty=True
+    )
+    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=header))
 
 
 def _all(*filters: Any) -> Any:
-    return accesslog_pb2.AccessLogFilter(and_filter=accesslog_pb2.AndFilter(filters=filters))
+    """Envoy takes two or more."""
+    return filters[0] if not filters[1:] else accesslog_pb2.AccessLogFilter(and_filter={"filters": filters})
+
+
+def _any(*filters: Any) -> Any:
+    return filters[0] if not filters[1:] else accesslog_pb2.AccessLogFilter(or_filter={"filters": filters})

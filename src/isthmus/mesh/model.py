@@ -178,6 +178,7 @@ class ProxyConfig:
     `cluster_networks` are CIDRs: destinations outside them pass through without asking the control plane.
     `inbound_request_ports` are the pod's ports that were declared to be HTTP: nothing else is let in there.
     `sampling` is how many of a million traces begin here; None where the proxy makes no spans.
+    `probe_paths`: where kubelet asks the application how it is, which is no request of anybody's.
     """
 
     role: Literal["sidecar", "gateway"]
@@ -187,3 +188,4 @@ class ProxyConfig:
     inbound_request_ports: tuple[int, ...] = ()
     access_log: Literal["", "apache", "json"] = ""
     sampling: int | None = None
+    probe_paths: tuple[str, ...] = ()

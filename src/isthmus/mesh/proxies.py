@@ -44,6 +44,7 @@ def config(state: State, pod: Key) -> ProxyConfig | None:
         inbound_request_ports=tuple(sorted(_request_ports(state, workload) - set(workload.opaque_ports))),
         access_log=workload.access_log,
         sampling=workload.sampling,
+        probe_paths=workload.probe_paths,
     )
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from isthmus import names
 from isthmus.mesh.model import Identity
 from isthmus.resources import ports, tracing
-from isthmus.resources.core import Pod
+from isthmus.resources.core import Pod, Probe
+
+_GRPC_PROBE: Final = "/grpc.health.v1.Health/Check"
+_MOST_PROBES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Workload:
     """Of a million traces how many begin here; None where the proxy makes no spans."""
     owner: str = ""
     """What made the pod, as `deployment/web`; "" where that is not known."""
+    probe_paths: tuple[str, ...] = ()
+    """Where kubelet asks the application how it is."""
 
     def identity(self, trust_domain: str) -> Identity:
         return Identity(trust_domain, self.namespace, self.service_account)
@@ -52,7 +57,21 @@ def workload(pod: Pod) -> Workload:
         access_log=_access_log(metadata.annotations),
         sampling=tracing.sampling(metadata.annotations),
         owner=_owner(metadata.labels),
+        probe_paths=_probe_paths(pod),
     )
+
+
+def _probe_paths(pod: Pod) -> tuple[str, ...]:
+    """In the same order for all pods of a template; of a pod with very many probes, some."""
+    own = (each for each in pod.spec.all_containers if each.name != names.PROXY_CONTAINER)
+    paths = {path for container in own for probe in container.probes if (path := _probe_path(probe))}
+    return tuple(sorted(paths)[:_MOST_PROBES])
+
+
+def _probe_path(probe: Probe) -> str:
+    if probe.grpc:
+        return _GRPC_PROBE
+    return f"/{probe.http_get.path.removeprefix('/')}" if probe.http_get else ""
 
 
 def _access_log(annotations: Mapping[str, str]) -> Literal["", "apache", "json"]:

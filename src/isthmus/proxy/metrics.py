@@ -38,6 +38,7 @@ _KINDS: Final = (
     ("gateway_tunnels", "gauge"),
     ("gateway_tunnel_refused_total", "counter"),
     ("inbound_tls_refused_total", "counter"),
+    ("inbound_probe_total", "counter"),
     ("request_total", "counter"),
 )
 _COUNTS: Final = f"envoy_{labels.PREFIX}_"
@@ -72,6 +73,8 @@ _TUNNELS: Final[Mapping[str, Mapping[str, int]]] = {
     "tunnel_close": {"gateway_tunnel_close_total": 1, "gateway_tunnels": -1},
     "tunnel_refused": {"gateway_tunnel_refused_total": 1},
 }
+
+_PROBE: Final = "probe"
 
 Labels = dict[str, str]
 
@@ -123,6 +126,9 @@ class Scrape:
         """`value` is what follows the label: perhaps `,le="5"`, then `} ` and the number."""
         if name in _TUNNELS:
             self._tunnel(name, packed, float(value[2:]))
+            return
+        if name == _PROBE:
+            self._add("inbound_probe_total", text({"direction": "inbound", **labels.unpack(packed)}), float(value[2:]))
             return
         direction, timed, part = name.partition("_ms")
         common, status, grpc_status = self._expand(direction, packed, timed)

@@ -15,9 +15,33 @@ class ContainerPort(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     protocol: str = "TCP"
 
 
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """What a probe asks for over HTTP."""
+
+    path: str = ""
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """What a probe asks for over gRPC."""
+
+    service: str | None = None
+
+
+class Probe(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    http_get: Request | None = None
+    grpc: Call | None = None
+
+
 class Container(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     name: str = ""
     ports: tuple[ContainerPort, ...] | None = None
+    liveness_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    startup_probe: Probe | None = None
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        return tuple(filter(None, (self.liveness_probe, self.readiness_probe, self.startup_probe)))
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False, rename="camel"):
