@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import base64
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -33,6 +35,16 @@ class Namespaces:
         if self.away:
             raise Unreachable("the API server does not answer")
         return self.annotations[namespace]
+
+
+class Clock:
+    """The time of day, until somebody turns it."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
 
 class Service:
@@ -72,18 +84,19 @@ def namespaces() -> Namespaces:
 
 
 @asynccontextmanager
-async def running(namespaces: Namespaces, folder) -> AsyncIterator[Service]:
+async def running(namespaces: Namespaces, folder, *, clock: Clock | None = None) -> AsyncIterator[Service]:
     write_certificate(folder, ROOT)
     (folder / "ca-bundle.crt").write_text(ROOT.cert_pem)
     flags: argparse.Namespace = process.parser().parse_args(
         ["--trust-domain=td.example", f"--tls-dir={folder}", f"--trust-anchors-file={folder / 'ca-bundle.crt'}"]
     )
-    mounted, registry = process.Mounted(flags), CollectorRegistry()
+    mounted, registry = process.Mounted(flags, clock or Clock()), CollectorRegistry()
     bound = asyncio.get_running_loop().create_future()
     webhook = Webhook(mounted.current, namespaces, registry)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(mounted.follow_certificate(every=0.01)),
+            group.create_task(mounted.renew_certificate(every=0.01)),
             group.create_task(mounted.follow_trust_anchors(every=0.01)),
             group.create_task(process.serve(mounted, webhook, listen="127.0.0.1:0", bound=bound)),
         ]
@@ -174,3 +187,33 @@ async def answered(service: Service, root: pki.KeyPair) -> dict[str, Any]:
             return await service.review(POD, trusting=root.cert_pem)
         except aiohttp.ClientConnectorCertificateError:
             continue
+
+
+async def test_the_authority_that_install_made_gets_a_new_certificate_by_itself(namespaces, tmp_path):
+    clock = Clock()
+    clock.ahead = -timedelta(days=25)
+    authority = pki.make_root("authority", only_for=[HOST], now=clock())
+    async with running(namespaces, tmp_path, clock=clock) as service:
+        (tmp_path / "tls.crt").write_text(authority.cert_pem)
+        (tmp_path / "tls.key").write_text(authority.key_pem)
+        first = await shown(service, authority)
+        assert await shown(service, authority) == first
+        clock.ahead = timedelta()
+        while (second := await shown(service, authority)) == first:
+            pass
+    assert second["notAfter"] != first["notAfter"]
+    assert second["subjectAltName"] == (("DNS", HOST),)
+
+
+async def shown(service: Service, authority: pki.KeyPair) -> dict[str, Any]:
+    """The certificate that the API server would see."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", service.port, ssl=tls.client_context(authority.cert_pem), server_hostname=HOST
+            )
+        except ssl.SSLCertVerificationError:
+            continue
+        found: dict[str, Any] = writer.get_extra_info("peercert")
+        writer.close()
+        return found

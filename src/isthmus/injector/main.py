@@ -1,10 +1,11 @@
-"""The proxy-injector process: the admission webhook, with its certificate and the trust roots from mounted files."""
+"""The proxy-injector process: the admission webhook, with its authority and the trust roots from mounted files."""
 
 import argparse
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 
 from isthmus import names
+from isthmus.injector import certificate
 from isthmus.injector.config import Config
 from isthmus.injector.server import Webhook
 from isthmus.kube import admin, client, files, pki, process, tls
@@ -22,13 +24,17 @@ from isthmus.resources.core import NAMESPACES
 log: Final = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS: Final = 5.0
+RENEWAL_CHECK_SECONDS: Final = 60.0
 
 
 class Mounted:
     """What the mounted files hold: the server's certificate, and the configuration that goes into pods."""
 
-    def __init__(self, flags: argparse.Namespace) -> None:
+    def __init__(self, flags: argparse.Namespace, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._flags = flags
+        self._now = now
+        self._pair = pki.KeyPair("", "")
+        self._renew_at: datetime | None = None
         self.tls: ssl.SSLContext | None = None
         self.config: Config | None = None
         self.usable = asyncio.Event()
@@ -47,16 +53,33 @@ class Mounted:
         folder: Path = self._flags.tls_dir
         async for contents in files.changes(folder / "tls.crt", folder / "tls.key", every=every):
             try:
-                pair = pki.KeyPair(contents["tls.crt"], contents["tls.key"])
-                if self.tls is None:
-                    self.tls = tls.server_context(pair)
-                else:
-                    tls.present(self.tls, pair)
+                self._pair = pki.KeyPair(contents["tls.crt"], contents["tls.key"])
             except KeyError as missing:
                 log.error("the webhook has no certificate: %s is not in %s", missing, folder)
-            except (ssl.SSLError, OSError) as error:
-                log.error("the webhook's certificate in %s cannot be used: %s", folder, error)
+            else:
+                self._present()
             self._check()
+
+    async def renew_certificate(self, *, every: float = RENEWAL_CHECK_SECONDS) -> None:
+        """Renewal goes by the wall clock, which may jump."""
+        while True:
+            await asyncio.sleep(every)
+            if self._renew_at is not None and self._now() >= self._renew_at:
+                self._present()
+
+    def _present(self) -> None:
+        try:
+            pair, renew_at = certificate.shown(self._pair, self._now())
+            if self.tls is None:
+                self.tls = tls.server_context(pair)
+            else:
+                tls.present(self.tls, pair)
+        except (pki.CertificateError, ssl.SSLError, OSError) as error:
+            log.error("the webhook's certificate in %s cannot be used: %s", self._flags.tls_dir, error)
+        else:
+            self._renew_at = renew_at
+            if renew_at is not None:
+                log.info("the webhook has a new certificate", extra={"renew_at": renew_at.isoformat()})
 
     async def follow_trust_anchors(self, *, every: float = files.CHECK_SECONDS) -> None:
         flags, file = self._flags, self._flags.trust_anchors_file
@@ -141,6 +164,7 @@ async def _run(flags: argparse.Namespace) -> None:
 
         await until_terminated(
             mounted.follow_certificate(),
+            mounted.renew_certificate(),
             mounted.follow_trust_anchors(),
             serve(mounted, Webhook(mounted.current, annotations, REGISTRY), listen=flags.listen),
             _serve_admin(mounted, flags.admin),

@@ -48,18 +48,18 @@ def given(
 
 
 def renewed_webhook(configuration: Object, secret: Object, cluster_domain: str, *, now: datetime) -> list[Object]:
-    """Another certificate for the injector, by an authority of its own, beside those that are still valid.
+    """Another authority for the injector's certificates, beside those that are still valid.
 
-    The API server believes the new authority before the injector has the new certificate, and the old one after.
+    The API server believes the new one before the injector has it, and the old one after.
     """
-    authority, server = _webhook_pair(cluster_domain)
+    authority = _webhook_authority(cluster_domain)
     made = applied(configuration)
     for hook in made["webhooks"]:
         bundle = base64.b64decode(hook["clientConfig"].get("caBundle") or "").decode()
         former = [old for old in _readable(bundle) if old.not_valid_after_utc > now][:FORMER_AUTHORITIES]
         together = "".join([authority.cert_pem, *map(pki.certificate_pem, former)])
         hook["clientConfig"]["caBundle"] = base64.b64encode(together.encode()).decode()
-    data = {"tls.crt": server.cert_pem, "tls.key": server.key_pem}
+    data = {"tls.crt": authority.cert_pem, "tls.key": authority.key_pem}
     encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
     return [made, {**applied(secret), "data": encoded}]
 
@@ -71,23 +71,22 @@ def _readable(bundle: str) -> list[x509.Certificate]:
         return []
 
 
-def _webhook_pair(cluster_domain: str) -> tuple[pki.KeyPair, pki.KeyPair]:
-    """An authority that signs this once, and the injector's certificate."""
+def _webhook_authority(cluster_domain: str) -> pki.KeyPair:
+    """The API server believes it; the injector makes its certificates with it (`injector/certificate.py`)."""
     host = f"{names.INJECTOR_SERVICE}.{names.CONTROL_PLANE_NAMESPACE}.svc"
-    authority = pki.make_root(host)
-    return authority, pki.make_server_certificate(authority, dns_names=[host, f"{host}.{cluster_domain}"])
+    return pki.make_root(f"root.{host}", only_for=[host, f"{host}.{cluster_domain}"])
 
 
 def _with_webhook(
     *, trust_domain: str, trust_anchors: str, issuer_certificate: str, issuer_key: str, cluster_domain: str
 ) -> Certificates:
-    authority, server = _webhook_pair(cluster_domain)
+    authority = _webhook_authority(cluster_domain)
     return Certificates(
         trust_domain=trust_domain,
         trust_anchors=trust_anchors,
         issuer_certificate=issuer_certificate,
         issuer_key=issuer_key,
         webhook_ca=authority.cert_pem,
-        webhook_certificate=server.cert_pem,
-        webhook_key=server.key_pem,
+        webhook_certificate=authority.cert_pem,
+        webhook_key=authority.key_pem,
     )

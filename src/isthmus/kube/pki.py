@@ -90,19 +90,22 @@ def make_root(
     *,
     now: datetime | None = None,
     key: ec.EllipticCurvePrivateKey | None = None,
+    only_for: Sequence[str] = (),
 ) -> KeyPair:
-    """A new self-signed root."""
+    """A new self-signed root; with `only_for`, one that can vouch for these DNS names and for nothing else."""
     key = key or make_key()
     name = common_name_of(common_name)
-    certificate = (
+    builder = (
         _builder(name, name, lifetime, now=now)
         .public_key(key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if only_for else None), critical=True)
         .add_extension(SIGNING_ONLY, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
     )
-    return KeyPair(certificate_pem(certificate), key_pem(key))
+    if only_for:
+        permitted = x509.NameConstraints([x509.DNSName(host) for host in only_for], excluded_subtrees=None)
+        builder = builder.add_extension(permitted, critical=True)
+    return KeyPair(certificate_pem(builder.sign(key, hashes.SHA256())), key_pem(key))
 
 
 def make_issuer(
