@@ -2,7 +2,8 @@
 
 from isthmus import names
 from isthmus.cli.viz_objects import SELECTOR, bare, identity, left_over
-from isthmus.install.viz import VizValues, manifests
+from isthmus.install.viz import manifests
+from isthmus.install.viz_values import VizValues
 
 ALL = manifests(VizValues())
 

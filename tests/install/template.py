@@ -90,6 +90,7 @@ FUNCTIONS = {
     "b64enc": lambda text: base64.b64encode(text.encode()).decode(),
     "required": _required,
     "or": lambda *found: next((each for each in found if each), found[-1]),
+    "not": lambda content: not content,
     "and": lambda *found: next((each for each in found if not each), found[-1]),
     "gt": lambda left, right: left > right,
     "int": int,

@@ -6,11 +6,22 @@ import pytest
 import yaml
 from tests.install import template
 
-from isthmus.install import certificates, chart, controlplane, crds, multicluster, multicluster_values, schema, values
+from isthmus.install import (
+    certificates,
+    chart,
+    controlplane,
+    crds,
+    multicluster,
+    multicluster_values,
+    schema,
+    values,
+    viz,
+)
 from isthmus.install.multicluster_values import MulticlusterValues
 from isthmus.install.schema import Tree
 from isthmus.install.template import emit
 from isthmus.install.values import InstallValues
+from isthmus.install.viz_values import VizValues
 
 EXTRAS = {"installNamespace": True, "installCRDs": True}
 DEFINITION = 'kind: "CustomResourceDefinition"'
@@ -25,8 +36,15 @@ EVERYTHING: Tree = {
     "podLabels": {"team": 'the "mesh" team', "linkerd.io/control-plane-component": "somebody else"},
     "podAnnotations": {"note": "100%"},
     "proxy": {"resources": {"memory": {"limit": "250Mi"}}},
+    "tracing": {"collector": "otel.observability:4317", "clusterName": "east"},
     "identityResources": {"memory": {"request": "20Mi"}},
 }
+VIZ: list[Tree] = [
+    {"prometheus": {"enabled": False}, "dashboards": {"enabled": False}},
+    {"prometheusUrl": "http://prometheus.monitoring:9090", "clusterName": "west", "multicluster": {"enabled": False}},
+    {"dashboard": {"enabled": False, "shared": False}, "prometheus": {"scrapeInterval": "30s", "retention": "2d"}},
+    {"registry": "registry.example:5000/mesh", "prometheus": {"image": "registry.example/prometheus@sha256:0"}},
+]
 EXTENDED: Tree = {
     "identityTrustDomain": "east.example",
     "gateway": {
@@ -73,6 +91,18 @@ def test_the_chart_of_the_extension_is_what_multicluster_install_prints(given: T
     made = schema.from_tree(MulticlusterValues, full)
     text = chart.multicluster_extension()["templates/multicluster.yaml"]
     assert of(text, full | EXTRAS) == other(multicluster.manifests(made))
+
+
+@pytest.mark.parametrize("given", [{}, *(each for each in VIZ)], ids=str)
+def test_the_chart_of_viz_is_what_viz_install_prints(given: Tree) -> None:
+    full = schema.merge(VizValues, schema.tree(VizValues), given)
+    text = chart.viz_extension()["templates/viz.yaml"]
+    assert of(text, full | EXTRAS) == viz.manifests(schema.from_tree(VizValues, full))
+
+
+def test_an_alerts_own_braces_are_left_to_prometheus() -> None:
+    text = template.rendered(chart.viz_extension()["templates/viz.yaml"], schema.tree(VizValues) | EXTRAS)
+    assert "fails in {{ $labels.dst_cluster }}" in text
 
 
 def test_the_charts_hold_the_definitions_as_they_are() -> None:

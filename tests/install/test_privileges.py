@@ -9,6 +9,7 @@ import pytest
 from isthmus.install import certificates, controlplane, multicluster, viz
 from isthmus.install.multicluster import MulticlusterValues
 from isthmus.install.values import InstallValues
+from isthmus.install.viz_values import VizValues
 from isthmus.install.viz_web import LINKING_ACCOUNTS
 
 REMOTE = "linkerd-service-mirror-remote-access-default"
@@ -49,7 +50,7 @@ def grants() -> Iterator[Grant]:
     objects = [
         *controlplane.manifests(values),
         *multicluster.manifests(MulticlusterValues(trust_domain="td")),
-        *viz.manifests(viz.VizValues()),
+        *viz.manifests(VizValues()),
     ]
     roles = {key(item): item for item in objects if item["kind"] in ("Role", "ClusterRole")}
     for binding in objects:

@@ -12,7 +12,8 @@ import yaml
 from isthmus import names
 from isthmus.envoy import labels
 from isthmus.install import viz_prometheus
-from isthmus.install.viz import VizValues, manifests
+from isthmus.install.viz import manifests
+from isthmus.install.viz_values import VizValues
 from isthmus.lab.images import find_program
 from isthmus.viz import api, series, targets
 
@@ -45,7 +46,7 @@ def test_both_sides_agree_on_port_and_jobs() -> None:
     ours = {viz_prometheus.PROXY_JOB, viz_prometheus.CONTROLLER_JOB, viz_prometheus.MULTICLUSTER_JOB}
     assert ours == {targets.PROXIES, *targets.CONTROLLERS}
     config = printed()["ConfigMap", "prometheus-config"]["data"]
-    asked = re.findall(r"http://metrics-api\.linkerd-viz:8085(/api/v1/targets/)(\S+)", config["prometheus.yml"])
+    asked = re.findall(r"http://metrics-api\.linkerd-viz:8085(/api/v1/targets/)([a-z-]+)", config["prometheus.yml"])
     assert {job for _, job in asked} == ours
     assert {path for path, _ in asked} == {api.TARGETS_PATH}
 

@@ -1,7 +1,8 @@
 """What is installed for the page of all linked clusters."""
 
 from isthmus.install import viz_web
-from isthmus.install.viz import VizValues, manifests
+from isthmus.install.viz import manifests
+from isthmus.install.viz_values import VizValues
 from isthmus.viz import api, web_main, web_sources
 
 

@@ -9,6 +9,7 @@ from isthmus import names
 from isthmus.cli.connection import connected
 from isthmus.cli.control_plane import CONFIG_MAPS, NAMESPACES, PODS
 from isthmus.cli.options import Cluster, cluster_options, fail
+from isthmus.cli.setting import SETTING, full_values, given_values
 from isthmus.cli.tables import table
 from isthmus.cli.viz_check import check
 from isthmus.cli.viz_dashboard import dashboard
@@ -17,8 +18,10 @@ from isthmus.cli.viz_objects import bare, left_over, present
 from isthmus.cli.viz_routes import stat_inbound, stat_outbound
 from isthmus.cli.viz_stat import stat
 from isthmus.cli.viz_tap import tap, top
+from isthmus.install import schema
 from isthmus.install.render import render
-from isthmus.install.viz import VizValues, manifests
+from isthmus.install.viz import manifests
+from isthmus.install.viz_values import VizValues
 from isthmus.kube import errors
 
 if TYPE_CHECKING:
@@ -33,21 +36,6 @@ Examples:
   linkerd viz edges deploy
 """
 FORMAT: Final = click.Choice(["yaml", "json"])
-SETTINGS: Final = {
-    "prometheusUrl": ("prometheus_url", str),
-    "prometheus.enabled": ("prometheus_enabled", bool),
-    "prometheus.image": ("prometheus_image", str),
-    "prometheus.retention": ("prometheus_retention", str),
-    "prometheus.scrapeInterval": ("prometheus_scrape_interval", str),
-    "dashboards.enabled": ("dashboards", bool),
-    "dashboard.enabled": ("page", bool),
-    "dashboard.shared": ("shared", bool),
-    "clusterName": ("cluster_name", str),
-    "registry": ("registry", str),
-    "imagePullPolicy": ("image_pull_policy", str),
-    "logLevel": ("log_level", str),
-}
-"""What `--set` takes."""
 NOT_BUILT: Final = {
     "routes": "nothing is counted by route; `linkerd viz stat-outbound` lists services and backends, `linkerd viz top` "
     "methods and paths",
@@ -55,6 +43,12 @@ NOT_BUILT: Final = {
     "profile": "ServiceProfiles are not served by this mesh",
     "allow-scrapes": "there are no policies here that could forbid a scrape, so nothing needs to be allowed",
 }
+
+
+def _setting(command: Any) -> Any:
+    for option in reversed(SETTING):
+        command = option(command)
+    return command
 
 
 @click.group(epilog=EPILOG)
@@ -80,35 +74,25 @@ viz.add_command(top)
     "  linkerd viz install --set prometheus.enabled=false | kubectl apply -f -",
 )
 @cluster_options
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=f"Any of {', '.join(SETTINGS)}")
+@_setting
 @click.option("--registry", help="Where the images come from [default: as the control plane]")
 @click.option("--ignore-cluster", is_flag=True, help="Do not read the control plane's settings")
 @click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
-def install(
-    *, cluster: Cluster, settings: tuple[str, ...], registry: str | None, ignore_cluster: bool, output: Any
-) -> None:
-    """Print the manifests of the extension, to be piped into `kubectl apply -f -`."""
-    given = _settings(settings)
+def install(*, cluster: Cluster, registry: str | None, ignore_cluster: bool, output: Any, **given: Any) -> None:
+    """Print the manifests of the extension, to be piped into `kubectl apply -f -`.
+
+    Values have the names that they have in the chart, such as prometheus.retention; one that is none is refused.
+    """
     inherited = {} if ignore_cluster else _control_plane(cluster)
-    if registry:
-        given["registry"] = registry
-    click.echo(render(manifests(VizValues(**(inherited | given))), output), nl=False)
+    chosen = _values(inherited, {"registry": registry} if registry else {}, *given_values(**given))
+    click.echo(render(manifests(chosen), output), nl=False)
 
 
-def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if key not in SETTINGS or not equals:
-            fail(f'--set {text}: there is no setting "{key}".', f"There are {', '.join(SETTINGS)}; write KEY=VALUE.")
-        name, kind = SETTINGS[key]
-        if kind is bool and value not in ("true", "false"):
-            fail(f"--set {text}: {key} is true or false.")
-        found[name] = value == "true" if kind is bool else value
-    return found
+def _values(*trees: schema.Tree) -> VizValues:
+    return schema.from_tree(VizValues, full_values(VizValues, trees))
 
 
-def _control_plane(cluster: Cluster) -> dict[str, Any]:
+def _control_plane(cluster: Cluster) -> schema.Tree:
     """Where images come from and how they are pulled, as the control plane does it."""
     with connected(cluster) as client:
         try:
@@ -126,8 +110,8 @@ def _control_plane(cluster: Cluster) -> dict[str, Any]:
                 "Run `linkerd install | kubectl apply -f -` again.",
             )
         linkable = _has_multicluster(client)
-    found = {"registry": registry, "image_pull_policy": policy}
-    return {key: str(value) for key, value in found.items() if value} | {"multicluster": linkable}
+    found = {"registry": registry, "imagePullPolicy": policy}
+    return {key: str(value) for key, value in found.items() if value} | {"multicluster": {"enabled": linkable}}
 
 
 def _has_multicluster(client: "SyncClient") -> bool:
@@ -156,11 +140,11 @@ def uninstall(*, cluster: Cluster, output: Any) -> None:
     "  linkerd viz prune --set prometheus.enabled=false | kubectl delete -f -",
 )
 @cluster_options
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As given to `viz install`")
+@_setting
 @click.option("-o", "--output", type=FORMAT, default="yaml", help="Output format")
-def prune(*, cluster: Cluster, settings: tuple[str, ...], output: Any) -> None:
+def prune(*, cluster: Cluster, output: Any, **given: Any) -> None:
     """Print the objects of the extension that `viz install` with these values would not make."""
-    values = VizValues(**_settings(settings))
+    values = _values(*given_values(**given))
     with connected(cluster) as client:
         there = present(client)
     if not there:

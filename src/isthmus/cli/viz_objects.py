@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from isthmus import names
-from isthmus.install.viz import VizValues, manifests
+from isthmus.install.viz import manifests
+from isthmus.install.viz_values import VizValues
 from isthmus.kube.kinds import Kind, Object, plain
 
 if TYPE_CHECKING:

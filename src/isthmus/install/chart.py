@@ -6,18 +6,20 @@ from dataclasses import fields
 from typing import Any, Final
 
 from isthmus import names
-from isthmus.install import controlplane, multicluster, multicluster_values, schema
+from isthmus.install import controlplane, multicluster, multicluster_values, schema, viz
 from isthmus.install.multicluster_values import MulticlusterValues
 from isthmus.install.render import yaml_text
 from isthmus.install.schema import Tree
 from isthmus.install.template import CLOSING, Lookup, When, emit
 from isthmus.install.values import CERTIFICATE_PATHS, HIGH_AVAILABILITY, Certificates, InstallValues
+from isthmus.install.viz_values import VizValues
 
 Files = dict[str, str]
 """Path inside the chart -> content."""
 
 CONTROL_PLANE: Final = "isthmus-control-plane"
 MULTICLUSTER: Final = "isthmus-multicluster"
+VIZ: Final = "isthmus-viz"
 INSTALL_NAMESPACE: Final = "installNamespace"
 INSTALL_DEFINITIONS: Final = "installCRDs"
 NAMESPACE_NOTE: Final = (
@@ -58,9 +60,21 @@ def multicluster_extension() -> Files:
     }
 
 
+def viz_extension() -> Files:
+    """The chart of what `linkerd viz install` prints."""
+    defaults = schema.tree(VizValues) | {INSTALL_NAMESPACE: False}
+    return {
+        "Chart.yaml": _metadata(VIZ, "Metrics, dashboards and the page of the Isthmus service mesh"),
+        "values.yaml": "# multicluster.enabled: whether the namespace of the multi-cluster extension is there.\n"
+        + NAMESPACE_NOTE
+        + yaml_text(defaults),
+        "templates/viz.yaml": templates(viz.objects(schema.lookups(VizValues))),
+    }
+
+
 def charts() -> dict[str, Files]:
     """Every chart by its name."""
-    return {CONTROL_PLANE: control_plane(), MULTICLUSTER: multicluster_extension()}
+    return {CONTROL_PLANE: control_plane(), MULTICLUSTER: multicluster_extension(), VIZ: viz_extension()}
 
 
 def given_values(values: InstallValues) -> Tree:

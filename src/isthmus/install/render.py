@@ -21,6 +21,7 @@ def _string(dumper: yaml.representer.SafeRepresenter, text: str) -> yaml.ScalarN
 
 
 _Dumper.add_representer(str, _string)
+_Dumper.add_multi_representer(str, _string)
 
 
 def render(objects: Iterable[dict[str, Any]], output: OutputFormat = "yaml") -> str:

@@ -25,6 +25,12 @@ class Lookup(str):
         return made
 
 
+class Verbatim(str):
+    """Text whose braces are somebody else's template, such as an alert's: a chart leaves them as they are."""
+
+    __slots__ = ()
+
+
 class When:
     """Something that is there only if one of the conditions is set."""
 
@@ -52,6 +58,19 @@ def when(condition: Any, content: Any, *, otherwise: Sequence[Any] = ()) -> Any:
     if unknown:
         return When(unknown, content)
     return content if any(conditions) else ABSENT
+
+
+def every(*conditions: Any) -> Any:
+    """A condition that is set if all of these are."""
+    unknown = [expression(each) for each in conditions if isinstance(each, Lookup)]
+    if not unknown:
+        return all(conditions)
+    return Lookup(f"and {' '.join(unknown)}") if all(conditions) else False
+
+
+def unset(condition: Any) -> Any:
+    """A condition that is set if this one is not."""
+    return Lookup(f"not {expression(condition)}") if isinstance(condition, Lookup) else not condition
 
 
 def when_more_than_one(number: Any, content: Any) -> Any:
@@ -107,7 +126,8 @@ def _entry(key: str, value: Any, indent: int) -> list[str]:
         return [value.opening, *_entry(key, value.content, indent), CLOSING]
     start = f"{' ' * indent}{_scalar(key) if not re.fullmatch('[A-Za-z][A-Za-z0-9_.-]*', key) else key}:"
     if isinstance(value, str) and "\n" in value.rstrip("\n") and not isinstance(value, Lookup):
-        return [f"{start} |", *(" " * (indent + 2) + line for line in value.splitlines())]
+        written = _protected(value) if isinstance(value, Verbatim) else value
+        return [f"{start} |", *(" " * (indent + 2) + line for line in written.splitlines())]
     if isinstance(value, (Mapping, list)) and value:
         return [start, *_lines(value, indent + 2)]
     return [f"{start} {_scalar(value)}"]
@@ -129,7 +149,14 @@ def _scalar(value: Any) -> str:
     """JSON is YAML; what is inside an action is left alone, for it is read before the YAML is."""
     if isinstance(value, Lookup):
         return f"{{{{ toJson ({value.expression}) }}}}"
+    if isinstance(value, Verbatim):
+        return _protected(json.dumps(value))
     if isinstance(value, str) and "{{" in value:
         parts = ACTION.split(value)
         return '"' + "".join(part if ACTION.fullmatch(part) else json.dumps(part)[1:-1] for part in parts) + '"'
     return json.dumps(value)
+
+
+def _protected(text: str) -> str:
+    """Braces that say themselves."""
+    return text.replace("{{", '{{ "{{" }}')

@@ -63,6 +63,7 @@ domain: Final = like(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", "a DNS name in lower cas
 quantity: Final = like(r"(\d+(\.\d+)?([munkMGTPE]|[KMGTPE]i|e\d+)?)?", "a quantity such as 100m or 20Mi")
 registry_path: Final = like(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]*[a-zA-Z0-9]", "a registry and a path in it")
 tag: Final = like(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "an image tag")
+cluster_name: Final = like("([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?)?", "a name, such as west")
 pull_policy: Final = one_of("Always", "IfNotPresent", "Never")
 LOG_LEVELS: Final = ("debug", "info", "warn", "error")
 
@@ -134,9 +135,7 @@ class InstallValues:
     )
     tracing_collector: str = value("tracing.collector", "", collector_address)
     tracing_sampling: str = value("tracing.sampling", "1", percentage)
-    tracing_cluster_name: str = value(
-        "tracing.clusterName", "", like("([A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?)?", "a name, such as west")
-    )
+    tracing_cluster_name: str = value("tracing.clusterName", "", cluster_name)
     high_availability: bool = value("highAvailability", False)
     enable_pod_anti_affinity: bool = value("enablePodAntiAffinity", False)
     enable_pod_disruption_budget: bool = value("enablePodDisruptionBudget", False)

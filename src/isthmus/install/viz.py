@@ -1,10 +1,11 @@
 """What `linkerd viz install` prints: the metrics API, Prometheus, and what both need to read proxies."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from isthmus import names
 from isthmus.install import rbac, viz_grafana, viz_prometheus, viz_web
+from isthmus.install.template import ABSENT, When, every, prune, when
+from isthmus.install.viz_values import VizValues
 
 Manifest = dict[str, Any]
 
@@ -16,55 +17,38 @@ UNPROXIED_PORTS: Final = "443,6443,4191,9990"
 """API servers, and what is scraped: numbers must be readable where the data plane is broken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VizValues:
-    """What `linkerd viz install` was asked for."""
-
-    registry: str = names.DEFAULT_REGISTRY
-    version: str = names.VERSION
-    image_pull_policy: str = "IfNotPresent"
-    namespace: str = names.VIZ_NAMESPACE
-    log_level: str = "info"
-    prometheus_url: str = ""
-    """One that is there already; none is installed then."""
-    prometheus_enabled: bool = True
-    prometheus_image: str = "docker.io/prom/prometheus:v2.55.1"
-    prometheus_retention: str = "6h"
-    prometheus_scrape_interval: str = "10s"
-    dashboards: bool = True
-    page: bool = True
-    """Whether `linkerd viz dashboard` has something to show."""
-    shared: bool = True
-    """Whether clusters that link here may show this one's numbers on their page."""
-    cluster_name: str = ""
-    multicluster: bool = True
-    """Whether the multi-cluster extension's namespace is there, with the credentials of Links in it."""
-
-    @property
-    def installs_prometheus(self) -> bool:
-        return self.prometheus_enabled and not self.prometheus_url
-
-    @property
-    def prometheus(self) -> str:
-        """Where Prometheus answers, "" where there is none."""
-        own = f"http://{names.VIZ_PROMETHEUS}.{self.namespace}:{viz_prometheus.PORT}"
-        return self.prometheus_url or (own if self.installs_prometheus else "")
-
-
 def manifests(values: VizValues) -> list[Manifest]:
     """Every object, in the order in which it can be applied; all carry the extension's label, to be found again."""
-    made = [
+    made: list[Manifest] = prune(objects(values))
+    return made
+
+
+def objects(values: VizValues) -> list[Manifest | When]:
+    """The same as it depends on values: what is conditional is marked as such where the values are lookups."""
+    made: list[Manifest | When] = [
         _namespace(values),
         *_api_access(values),
         _api_service(values),
         _api(values),
-        *(viz_web.shared_access(values.namespace) if values.shared else ()),
-        *(_web(values) if values.page else ()),
+        *_if(values.shared, viz_web.shared_access(values.namespace)),
+        *_web(values),
         viz_prometheus.configuration(values.namespace, metadata, interval=values.prometheus_scrape_interval),
-        *(_prometheus(values) if values.installs_prometheus else ()),
-        *(viz_grafana.config_maps(values.namespace, metadata) if values.dashboards else ()),
+        *_if(values.installs_prometheus, _prometheus(values)),
+        *_if(values.dashboards, viz_grafana.config_maps(values.namespace, metadata)),
     ]
-    return [item | {"metadata": item["metadata"] | {"labels": item["metadata"]["labels"] | EXTENSION}} for item in made]
+    return [_labelled(item) for item in made]
+
+
+def _if(condition: Any, items: list[Manifest]) -> list[Manifest | When]:
+    return [when(condition, item) for item in items]
+
+
+def _labelled(item: Manifest | When) -> Manifest | When:
+    if item is ABSENT:
+        return item
+    if isinstance(item, When):
+        return When(item.conditions, _labelled(item.content))
+    return item | {"metadata": item["metadata"] | {"labels": item["metadata"]["labels"] | EXTENSION}}
 
 
 def metadata(name: str, namespace: str = "", **extra: dict[str, str]) -> dict[str, Any]:
@@ -111,8 +95,9 @@ def _api(values: VizValues) -> Manifest:
         "args": [
             "viz-metrics-api",
             f"--log-level={values.log_level}",
-            *([f"--cluster-name={values.cluster_name}"] if values.cluster_name else []),
-            *([f"--prometheus-url={values.prometheus}"] if values.prometheus else []),
+            when(values.cluster_name, f"--cluster-name={values.cluster_name}"),
+            when(values.prometheus_url, f"--prometheus-url={values.prometheus_url}"),
+            when(values.installs_prometheus, f"--prometheus-url={_own_prometheus(values)}"),
         ],
         "ports": [
             {"name": "http", "containerPort": viz_prometheus.API_PORT},
@@ -126,11 +111,15 @@ def _api(values: VizValues) -> Manifest:
     return workload(names.VIZ_METRICS_API, values.namespace, {"containers": [container]})
 
 
+def _own_prometheus(values: VizValues) -> str:
+    return f"http://{names.VIZ_PROMETHEUS}.{values.namespace}:{viz_prometheus.PORT}"
+
+
 def _api_service(values: VizValues) -> Manifest:
     return service(names.VIZ_METRICS_API, values.namespace, viz_prometheus.API_PORT)
 
 
-def _web(values: VizValues) -> list[Manifest]:
+def _web(values: VizValues) -> list[Manifest | When]:
     name = names.VIZ_WEB
     container = viz_web.container(
         image=f"{values.registry}/{names.CONTROLLER_IMAGE}:{values.version}",
@@ -139,9 +128,9 @@ def _web(values: VizValues) -> list[Manifest]:
         log_level=values.log_level,
     ) | {"securityContext": hardened(UID)}
     return [
-        account(name, values.namespace),
-        *(viz_web.credentials_access(values.namespace) if values.multicluster else ()),
-        workload(name, values.namespace, {"containers": [container]}),
+        *_if(values.page, [account(name, values.namespace)]),
+        *_if(every(values.page, values.multicluster), viz_web.credentials_access(values.namespace)),
+        *_if(values.page, [workload(name, values.namespace, {"containers": [container]})]),
     ]
 
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from isthmus.install.template import Verbatim
+
 Manifest = dict[str, Any]
 LABEL: Final = {"grafana_dashboard": "1"}
 SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
@@ -19,7 +21,7 @@ def config_maps(namespace: str, metadata: Callable[..., Manifest]) -> list[Manif
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": metadata(f"dashboard-{name}", namespace, labels=LABEL),
-            "data": {f"isthmus-{name}.json": json.dumps(made, indent=1) + "\n"},
+            "data": {f"isthmus-{name}.json": Verbatim(json.dumps(made, indent=1) + "\n")},
         }
         for name, made in (("mesh", mesh()), ("multicluster", multicluster()))
     ]

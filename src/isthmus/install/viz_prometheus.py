@@ -6,6 +6,7 @@ from typing import Any, Final
 import yaml
 
 from isthmus import names
+from isthmus.install.template import Verbatim, emit
 
 Manifest = dict[str, Any]
 PORT: Final = 9090
@@ -36,16 +37,16 @@ def configuration(namespace: str, metadata: Callable[..., Manifest], *, interval
         "kind": "ConfigMap",
         "metadata": metadata(CONFIG_MAP, namespace),
         "data": {
-            "prometheus.yml": _text(settings(namespace, interval)),
+            "prometheus.yml": emit(settings(namespace, interval)),
             "recording.rules.yml": _text({"groups": [{"name": "isthmus", "rules": recordings()}]}),
             "alerts.rules.yml": _text({"groups": [{"name": "isthmus-alerts", "rules": alerts()}]}),
-            "scrape-configs.yml": str(yaml.safe_dump(own_discovery(namespace), sort_keys=False, width=120)),
+            "scrape-configs.yml": _text(own_discovery(namespace)),
         },
     }
 
 
-def _text(value: Manifest) -> str:
-    return str(yaml.safe_dump(value, sort_keys=False, width=120))
+def _text(value: Manifest | list[Manifest]) -> Verbatim:
+    return Verbatim(yaml.safe_dump(value, sort_keys=False, width=120))
 
 
 # --- what is scraped ----------------------------------------------------------------------------------------------
