@@ -12,6 +12,7 @@ import yaml
 from isthmus import names
 from isthmus.envoy import labels
 from isthmus.install import viz_prometheus
+from isthmus.install.render import render
 from isthmus.install.viz import manifests
 from isthmus.install.viz_values import VizValues
 from isthmus.lab.images import find_program
@@ -27,6 +28,11 @@ def printed(**values: Any) -> dict[tuple[str, str], Any]:
 def arguments(**values: Any) -> list[str]:
     pod = printed(**values)["Deployment", "metrics-api"]["spec"]["template"]["spec"]
     return list(pod["containers"][0]["args"])
+
+
+def test_what_is_printed_reads_back_as_the_same_objects() -> None:
+    made = manifests(VizValues(cluster_name="west"))
+    assert list(yaml.load_all(render(made), Loader=yaml.CSafeLoader)) == made
 
 
 def test_without_prometheus_nothing_asks_for_one() -> None:

@@ -17,7 +17,7 @@ class _Dumper(yaml.CSafeDumper):
 
 
 def _string(dumper: yaml.representer.SafeRepresenter, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="|" if "\n" in text else None)
 
 
 _Dumper.add_representer(str, _string)
