@@ -11,6 +11,7 @@ import yaml
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import CollectorRegistry
+from tests.lab.api.open_parts import NoStreaming, OpenAdmission
 
 from isthmus import names
 from isthmus.install import multicluster
@@ -94,7 +95,14 @@ class Cluster:
     async def running(self) -> AsyncIterator["Cluster"]:
         rbac = Rbac(self.store)
         reviews = ClusterReviews(self.tokens.made, rbac, self.store)
-        server = ApiServer(store=self.store, authenticator=self.tokens, authorizer=rbac, reviews=reviews)
+        server = ApiServer(
+            store=self.store,
+            authenticator=self.tokens,
+            authorizer=rbac,
+            admission=OpenAdmission(),
+            reviews=reviews,
+            streaming=NoStreaming(),
+        )
         async with server:
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setblocking(False)

@@ -13,8 +13,10 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from tests.lab.api.open_parts import open_parts
 
 from isthmus.lab.api.server import ApiServer
+from isthmus.lab.api.store import Store
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class Cluster:
 async def cluster() -> AsyncIterator[Cluster]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    async with ApiServer() as server, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+    async with (
+        ApiServer(store=Store(), **open_parts()) as server,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+    ):
         port = await server.listen(listener)
         yield Cluster(server, f"http://127.0.0.1:{port}", session)
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from isthmus.lab import pki
 from isthmus.lab.api import accounts, webhooks
 from isthmus.lab.api.admission import ClusterAdmission
-from isthmus.lab.api.contracts import ApiError, Object, ResourceInfo, User
+from isthmus.lab.api.contracts import ApiError, Object, ResourceInfo, User, Write
 
 PODS = ResourceInfo("", "v1", "pods", "Pod", namespaced=True)
 SERVICES = ResourceInfo("", "v1", "services", "Service", namespaced=True)
@@ -134,7 +134,8 @@ async def admit(
     call: dict[str, Any] = {"operation": "CREATE", "old": None, "dry_run": False} | given
     namespace = "shop" if resource.namespaced else ""
     try:
-        return await admission.admit(user=JANE, resource=resource, namespace=namespace, name=name, obj=obj, **call)
+        write = Write(user=JANE, resource=resource, namespace=namespace, name=name, obj=obj, **call)
+        return await admission.admit(write)
     finally:
         await admission.close()
 
@@ -243,7 +244,7 @@ async def test_webhooks_are_never_asked_about_webhooks(hook: Webhook) -> None:
 # --- which requests a webhook is about --------------------------------------------------------------------------------
 def concerned(webhook: Object, resource: ResourceInfo = SERVICES, obj: Object = SERVICE, **given: Any) -> bool:
     rules = [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"]}]
-    call = webhooks.Call(
+    call = Write(
         operation=given.get("operation", "CREATE"),
         user=JANE,
         resource=resource,

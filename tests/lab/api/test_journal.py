@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.lab.api.open_parts import open_parts
 
 from isthmus.lab.api import journal
 from isthmus.lab.api.contracts import ApiError
@@ -118,5 +119,5 @@ async def test_custom_resources_are_served_again(tmp_path: Path) -> None:
     spec = {"group": "example.org", "scope": "Namespaced", "names": names, "versions": [version]}
     definition = {"metadata": {"name": "links.example.org"}, "spec": spec}
     store.create("apiextensions.k8s.io", "customresourcedefinitions", definition)
-    server = ApiServer(store=journal.open_store(tmp_path / "objects", first=1))
+    server = ApiServer(store=journal.open_store(tmp_path / "objects", first=1), **open_parts())
     assert server.registry.find("example.org", "v1", "links")

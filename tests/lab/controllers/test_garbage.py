@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.lab.api.open_parts import open_parts
+
 from isthmus.lab.access import Access
 from isthmus.lab.api.server import ApiServer
+from isthmus.lab.api.store import Store
 from isthmus.lab.caches import Caches
 from isthmus.lab.client import CONFIG_MAPS, Client
 from isthmus.lab.controllers.garbage import GarbageCollector
@@ -55,7 +58,7 @@ class Cluster:
 async def running() -> AsyncIterator[Cluster]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    async with ApiServer() as server:
+    async with ApiServer(store=Store(), **open_parts()) as server:
         access = Access(f"http://127.0.0.1:{await server.listen(listener)}", ssl.create_default_context())
         async with Client(access) as client, asyncio.TaskGroup() as group:
             inventory = Inventory(client, Caches(client, ()))

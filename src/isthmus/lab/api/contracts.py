@@ -1,7 +1,7 @@
 """What the halves of the API server agree on: who asks, what is asked for, and how a refusal looks.
 
 The core (store, handlers, watches) knows authentication, authorization, admission, review and streaming only by the
-protocols here; each has an open default, so that either half runs and is tested without the other.
+protocols here, so that either half is tested without the other.
 """
 
 from collections.abc import Mapping
@@ -75,6 +75,21 @@ class ResourceInfo:
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """An object that is about to be stored, changed or deleted."""
+
+    operation: Operation
+    user: User
+    resource: ResourceInfo
+    namespace: str
+    name: str
+    obj: Object | None
+    """None for DELETE."""
+    old: Object | None
+    dry_run: bool
+
+
 class ApiError(Exception):
     """A refusal that reaches the client as a `Status` object with this code, reason and message."""
 
@@ -121,18 +136,7 @@ class Authorizer(Protocol):
 
 
 class Admission(Protocol):
-    async def admit(
-        self,
-        *,
-        operation: Operation,
-        user: User,
-        resource: ResourceInfo,
-        namespace: str,
-        name: str,
-        obj: Object | None,
-        old: Object | None,
-        dry_run: bool,
-    ) -> Object:
+    async def admit(self, write: Write) -> Object:
         """The object as mutating webhooks left it (`old` for DELETE); raises `ApiError` when one refuses."""
         ...
 
@@ -156,53 +160,3 @@ class Reader(Protocol):
     def get(self, group: str, resource: str, namespace: str | None, name: str) -> Object | None: ...
 
     def list(self, group: str, resource: str, namespace: str | None = None) -> list[Object]: ...
-
-
-class OpenAuthenticator:
-    """Everyone is the cluster's administrator: for tests and for the core alone."""
-
-    async def authenticate(self, request: web.Request) -> User:
-        return SUPERUSER
-
-
-class OpenAuthorizer:
-    """Everything is allowed."""
-
-    def allowed(self, user: User, asked: Asked) -> tuple[bool, str]:
-        return True, ""
-
-
-class OpenAdmission:
-    """Objects pass as they are."""
-
-    async def admit(
-        self,
-        *,
-        operation: Operation,
-        user: User,
-        resource: ResourceInfo,
-        namespace: str,
-        name: str,
-        obj: Object | None,
-        old: Object | None,
-        dry_run: bool,
-    ) -> Object:
-        return obj if obj is not None else (old or {})
-
-
-class OpenReviews:
-    """Every access review says yes; tokens are not served."""
-
-    async def handle(self, kind: str, user: User, obj: Object, namespace: str, name: str) -> Object:
-        if kind.endswith("AccessReview"):
-            return obj | {"status": {"allowed": True}}
-        if kind == "SelfSubjectReview":
-            return obj | {"status": {"userInfo": {"username": user.name, "groups": list(user.groups)}}}
-        raise ApiError(501, "NotImplemented", f"this API server was started without support for {kind}")
-
-
-class NoStreaming:
-    """There is no kubelet behind this server."""
-
-    async def proxy(self, request: web.Request, namespace: str, pod: str, subresource: str) -> web.StreamResponse:
-        raise ApiError(503, "ServiceUnavailable", f"pods/{subresource} needs a kubelet and this API server has none")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from isthmus.lab.api import apply, crd, defaults, deletion, models, rules, schema
 from isthmus.lab.api.bodies import Options, Target, accept, served, without_nulls
-from isthmus.lab.api.contracts import WARNINGS, Admission, ApiError, Object, Operation, ResourceInfo
+from isthmus.lab.api.contracts import WARNINGS, Admission, ApiError, Object, Operation, ResourceInfo, Write
 from isthmus.lab.api.listtypes import BuiltInShapes, SchemaShapes, Shapes
 from isthmus.lab.api.registry import Registry
 from isthmus.lab.api.services import Allocator
@@ -323,14 +323,16 @@ class Objects:
         self, operation: Operation, target: Target, obj: Object | None, old: Object | None, options: Options
     ) -> Object:
         admitted = await self._admission.admit(
-            operation=operation,
-            user=options.user,
-            resource=target.info,
-            namespace=target.namespace,
-            name=target.name,
-            obj=obj,
-            old=old,
-            dry_run=options.dry_run,
+            Write(
+                operation=operation,
+                user=options.user,
+                resource=target.info,
+                namespace=target.namespace,
+                name=target.name,
+                obj=obj,
+                old=old,
+                dry_run=options.dry_run,
+            )
         )
         return accept(target, admitted) if obj is not None else admitted
 

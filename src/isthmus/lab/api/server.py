@@ -17,12 +17,7 @@ from isthmus.lab.api.contracts import (
     ApiError,
     Authenticator,
     Authorizer,
-    NoStreaming,
     Object,
-    OpenAdmission,
-    OpenAuthenticator,
-    OpenAuthorizer,
-    OpenReviews,
     Reviews,
     Streaming,
 )
@@ -54,32 +49,30 @@ _A_YEAR: Final = 365 * 24 * 3600
 
 
 class ApiServer:
-    """One cluster's API. Parts that are not given are open: everybody may do everything."""
+    """One cluster's API."""
 
     def __init__(
         self,
         *,
-        store: Store | None = None,
-        authenticator: Authenticator | None = None,
-        authorizer: Authorizer | None = None,
-        admission: Admission | None = None,
-        reviews: Reviews | None = None,
-        streaming: Streaming | None = None,
+        store: Store,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        admission: Admission,
+        reviews: Reviews,
+        streaming: Streaming,
         service_cidr: str = "10.96.0.0/16",
         node_address: str = "127.0.0.1",
         advertised_port: int = 6443,
     ) -> None:
-        self.store = store or Store()
+        self.store = store
         self.registry = Registry()
         self.definitions = Definitions(self.registry)
         for definition in self.store.list(*CRD):
             self.definitions.serve(definition)
         self._allocator = Allocator(self.store, service_cidr)
-        self.objects = Objects(
-            self.store, self.registry, self.definitions, self._allocator, admission or OpenAdmission()
-        )
-        self._authenticator = authenticator or OpenAuthenticator()
-        self._authorizer = authorizer or OpenAuthorizer()
+        self.objects = Objects(self.store, self.registry, self.definitions, self._allocator, admission)
+        self._authenticator = authenticator
+        self._authorizer = authorizer
         self._watches = watch.Watches(self.store)
         self._handlers = Handlers(
             Parts(
@@ -89,8 +82,8 @@ class ApiServer:
                 objects=self.objects,
                 watches=self._watches,
                 authorizer=self._authorizer,
-                reviews=reviews or OpenReviews(),
-                streaming=streaming or NoStreaming(),
+                reviews=reviews,
+                streaming=streaming,
             )
         )
         self._node_address = node_address

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from isthmus.lab.api.contracts import ApiError, Object, Operation, ResourceInfo, User
+from isthmus.lab.api.contracts import ApiError, Object, Write
 from isthmus.lab.api.labels import selects
 from isthmus.lab.api.patch import json_patch
 from isthmus.lab.api.reviews import user_info
@@ -22,46 +22,6 @@ class WebhookError(Exception):
     """A webhook could not be asked, or gave no sensible answer. Its failure policy decides what that means."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A request that is about to be admitted."""
-
-    operation: Operation
-    user: User
-    resource: ResourceInfo
-    namespace: str
-    name: str
-    obj: Object | None
-    old: Object | None
-    dry_run: bool
-
-    def review(self, uid: str) -> Object:
-        """The AdmissionReview a webhook is sent."""
-        info = self.resource
-        resource, _, subresource = info.resource.partition("/")
-        kind = {"group": info.group, "version": info.version, "kind": info.kind}
-        plural = {"group": info.group, "version": info.version, "resource": resource}
-        request = {
-            "uid": uid,
-            "kind": kind,
-            "resource": plural,
-            "requestKind": kind,
-            "requestResource": plural,
-            "name": self.name,
-            "operation": self.operation,
-            "userInfo": user_info(self.user),
-            "object": self.obj,
-            "oldObject": self.old,
-            "dryRun": self.dry_run,
-            "options": {"kind": _OPTIONS[self.operation], "apiVersion": "meta.k8s.io/v1"},
-        }
-        if subresource:
-            request |= {"subResource": subresource, "requestSubResource": subresource}
-        if self.namespace:
-            request["namespace"] = self.namespace
-        return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
-
-
 @dataclass(frozen=True)
 class Answer:
     """What a webhook said: the object as it wants it, and what the user should read."""
@@ -70,25 +30,52 @@ class Answer:
     warnings: tuple[str, ...]
 
 
-def concerns(webhook: Object, call: Call, namespace_labels: Mapping[str, str] | None) -> bool:
+def review(write: Write, uid: str) -> Object:
+    """The AdmissionReview a webhook is sent."""
+    info = write.resource
+    resource, _, subresource = info.resource.partition("/")
+    kind = {"group": info.group, "version": info.version, "kind": info.kind}
+    plural = {"group": info.group, "version": info.version, "resource": resource}
+    request = {
+        "uid": uid,
+        "kind": kind,
+        "resource": plural,
+        "requestKind": kind,
+        "requestResource": plural,
+        "name": write.name,
+        "operation": write.operation,
+        "userInfo": user_info(write.user),
+        "object": write.obj,
+        "oldObject": write.old,
+        "dryRun": write.dry_run,
+        "options": {"kind": _OPTIONS[write.operation], "apiVersion": "meta.k8s.io/v1"},
+    }
+    if subresource:
+        request |= {"subResource": subresource, "requestSubResource": subresource}
+    if write.namespace:
+        request["namespace"] = write.namespace
+    return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
+
+
+def concerns(webhook: Object, write: Write, namespace_labels: Mapping[str, str] | None) -> bool:
     """Whether a webhook wants to be asked. `namespace_labels` is None for objects outside namespaces."""
-    if not any(_rule_matches(rule, call) for rule in webhook.get("rules") or ()):
+    if not any(_rule_matches(rule, write) for rule in webhook.get("rules") or ()):
         return False
     if namespace_labels is not None and not selects(webhook.get("namespaceSelector"), namespace_labels):
         return False
     selector = webhook.get("objectSelector")
-    return not selector or any(selects(selector, _labels(obj)) for obj in (call.obj, call.old) if obj is not None)
+    return not selector or any(selects(selector, _labels(obj)) for obj in (write.obj, write.old) if obj is not None)
 
 
-def check_supported(webhook: Object, call: Call) -> None:
+def check_supported(webhook: Object, write: Write) -> None:
     """Refuse what cannot be done rightly: a dry run with side effects, conditions in a language not spoken here."""
-    if call.dry_run and webhook.get("sideEffects") not in _DRY_RUN_SAFE:
+    if write.dry_run and webhook.get("sideEffects") not in _DRY_RUN_SAFE:
         raise ApiError(400, "BadRequest", f'admission webhook "{webhook["name"]}" does not support dry run')
     if webhook.get("matchConditions"):
         raise WebhookError("this API server does not evaluate matchConditions; remove them from the webhook")
 
 
-def answered(webhook: Object, call: Call, uid: str, body: bytes) -> Answer:
+def answered(webhook: Object, write: Write, uid: str, body: bytes) -> Answer:
     """The meaning of an answer. Raises ApiError for a denial, WebhookError for nonsense."""
     try:
         review = msgspec.json.decode(body)
@@ -100,7 +87,7 @@ def answered(webhook: Object, call: Call, uid: str, body: bytes) -> Answer:
         raise WebhookError(f'received invalid webhook response: expected response.uid="{uid}", got "{found}"')
     if not response.get("allowed"):
         raise denial(webhook["name"], response.get("status") or {})
-    obj = call.obj
+    obj = write.obj
     if obj is not None and response.get("patch"):
         obj = _patched(obj, response)
     return Answer(obj, tuple(response.get("warnings") or ()))
@@ -129,11 +116,11 @@ def _patched(obj: Object, response: Object) -> Object:
     return patched
 
 
-def _rule_matches(rule: Object, call: Call) -> bool:
-    info = call.resource
+def _rule_matches(rule: Object, write: Write) -> bool:
+    info = write.resource
     scope = rule.get("scope") or "*"
     return (
-        _one_of(rule.get("operations"), call.operation)
+        _one_of(rule.get("operations"), write.operation)
         and _one_of(rule.get("apiGroups"), info.group)
         and _one_of(rule.get("apiVersions"), info.version)
         and scope in ("*", "Namespaced" if info.namespaced else "Cluster")
