@@ -76,6 +76,11 @@ def served(info: ResourceInfo, obj: Object) -> Object:
     return obj if obj.get("apiVersion") == info.api_version else obj | {"apiVersion": info.api_version}
 
 
+def with_metadata(obj: Object, **fields: Any) -> Object:
+    """A copy with some fields of its metadata set."""
+    return obj | {"metadata": obj["metadata"] | fields}
+
+
 def without_nulls(value: Any) -> Any:
     """The value without fields that are null: built-in kinds cannot tell them from absent ones."""
     if isinstance(value, dict):
