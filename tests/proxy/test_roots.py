@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from isthmus import names
 from isthmus.proxy import roots
-from isthmus.proxy.held import Held, read
+from isthmus.proxy.held import Held, found
 
 ONE, OTHER = (
     f"-----BEGIN CERTIFICATE-----\n{base64.b64encode(text * 60).decode()}\n-----END CERTIFICATE-----\n"
@@ -41,13 +41,13 @@ def test_text_without_certificates_holds_none(text):
 
 
 def test_envoy_says_who_signs_and_what_vouches():
-    held = read(dump(f"{names.ISSUER_COMMENT}abc\n{ONE}"), "td.example")
+    held = found(dump(f"{names.ISSUER_COMMENT}abc\n{ONE}"), "td.example")
     assert (held.issuer, roots.agree(held.roots, ONE)) == ("abc", True)
     assert Held.decode(held.encode()).roots == held.roots
 
 
 def test_another_domains_roots_are_not_the_own():
-    assert read(dump(ONE, "elsewhere.example"), "td.example").roots == ""
+    assert found(dump(ONE, "elsewhere.example"), "td.example").roots == ""
 
 
 def test_the_roots_that_a_former_container_learned_are_found(tmp_path):

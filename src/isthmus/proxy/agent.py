@@ -15,6 +15,7 @@ from typing import Final
 
 from isthmus.proxy import admin, lifecycle, roots
 from isthmus.proxy.issued import Issued
+from isthmus.proxy.rotations import Rotations
 from isthmus.proxy.settings import Settings, SettingsError
 
 MAX_CONNECTIONS: Final = 64
@@ -24,9 +25,6 @@ CLOCK_CHECK_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 3.0
 ACCESS_LOG_MILLISECONDS: Final = "1000"
 """A line waits for so long at most, where there is an access log; Envoy's own is ten seconds."""
-LOOK_SECONDS: Final = 5.0
-"""Between looks at what destination told Envoy of roots and issuer; longer while the answer stays the same bad news."""
-LONGEST_LOOK_SECONDS: Final = 60.0
 
 
 class Agent:
@@ -36,19 +34,13 @@ class Agent:
         self._settings = settings
         self._state = lifecycle.REQUESTING
         self._envoy = 0
-        self._attempt = 0
         self._answer = bytearray()
         self._pipe = -1
         self._drainer = 0
         self._connections: set[int] = set()
         self._issued: Issued | None = None
         self._trust_anchors = roots.remembered(settings.identity_dir) or settings.trust_anchors
-        self._looking = -1
-        self._seen = bytearray()
-        self._look_pause = LOOK_SECONDS
-        self._look_at = 0.0
-        self._mark = 0
-        self._told = b""
+        self._rotations = Rotations(settings, fork=self._fork, spread=_spread)
         self._failures = 0
         self._refreshes = 0
         self._wake_at: float | None = None
@@ -84,16 +76,16 @@ class Agent:
                 self._happened(lifecycle.TERMINATE)
             if self._pipe in ready:
                 self._hear_answer()
-            if self._looking in ready:
-                self._hear_look()
+            if self._rotations.descriptor in ready and self._rotations.hear(time.monotonic()):
+                self._follow_rotation()
             self._reap()
             if self._listener.fileno() in ready:
                 self._accept()
             if self._due():
                 self._wake_at = None
                 self._happened(lifecycle.TIMER)
-            if self._state == lifecycle.RUNNING and self._looking < 0 and time.monotonic() >= self._look_at:
-                self._look()
+            if self._state == lifecycle.RUNNING:
+                self._rotations.turn(time.monotonic())
         log("info", f"the proxy has {self._state}")
         return 0 if self._state == lifecycle.STOPPED else 1
 
@@ -111,10 +103,10 @@ class Agent:
             watched.append(self._pipe)
         now = time.monotonic()
         left = CLOCK_CHECK_SECONDS if self._wake_at is None else self._wake_at - now
-        if self._looking >= 0:
-            watched.append(self._looking)
-        elif self._state == lifecycle.RUNNING:
-            left = min(left, self._look_at - now)
+        if self._rotations.descriptor >= 0:
+            watched.append(self._rotations.descriptor)
+        if self._state == lifecycle.RUNNING:
+            left = min(left, self._rotations.wait(now))
         return set(select.select(watched, (), (), max(0.0, min(left, CLOCK_CHECK_SECONDS)))[0])
 
     def _due(self) -> bool:
@@ -178,53 +170,16 @@ class Agent:
         log("info", f"{self._settings.spiffe_id} has a certificate until {_utc(answer.expires_at)}")
         self._happened(lifecycle.ISSUED)
 
-    # --- rotations ------------------------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        """Ask Envoy what destination told it of roots and issuer: a rotation does not wait for the next renewal."""
-        self._looking, write_end = os.pipe()
-        self._seen.clear()
-        settings, known = self._settings, self._mark
-
-        def look() -> None:
-            from isthmus.proxy import held
-
-            signal.alarm(ATTEMPT_SECONDS)
-            with os.fdopen(write_end, "wb") as answer:
-                answer.write(held.glance(settings.envoy_admin_port, settings.trust_domain, known))
-
-        self._fork(look)
-        os.close(write_end)
-
-    def _hear_look(self) -> None:
-        part = os.read(self._looking, 65536)
-        self._seen += part
-        if part:
+    def _follow_rotation(self) -> None:
+        """A rotation does not wait for the next renewal."""
+        if self._issued is None:
             return
-        os.close(self._looking)
-        self._looking = -1
-        if self._seen:
-            mark, _, self._told = bytes(self._seen).partition(b"\n")
-            self._mark = int(mark)
-        why = self._outdated(self._told)
-        self._look_pause = min(2 * self._look_pause, LONGEST_LOOK_SECONDS) if why else LOOK_SECONDS
-        self._look_at = time.monotonic() + self._look_pause * (1 - _spread() / 4)
+        why = self._rotations.outdated(self._issued, self._trust_anchors, time.monotonic())
+        if why:
+            self._trust_anchors = self._rotations.with_told(self._trust_anchors)
         if why and self._state == lifecycle.RUNNING:
             log("info", f"{why}: asking for a new certificate")
             self._happened(lifecycle.TIMER)
-
-    def _outdated(self, seen: bytes) -> str:
-        """Why this proxy should not wait for its next renewal, "" if it may."""
-        issuer, _, bundle = seen.decode().partition("\n")
-        if self._issued is None:
-            return ""
-        if issuer and self._issued.issuer and issuer != self._issued.issuer:
-            return "another issuer signs now"
-        if bundle and not roots.agree(bundle, self._trust_anchors):
-            # What is gone from it goes when identity, too, has dropped it.
-            self._trust_anchors = roots.together(bundle, self._trust_anchors)
-            return "the trust roots changed"
-        return ""
 
     def _retry_later(self) -> None:
         self._wake_at = time.monotonic() + lifecycle.retry_after(self._failures, _spread())

@@ -1,7 +1,8 @@
 """What this pod's proxy goes by: the roots that Envoy holds for the own trust domain, and who signs now.
 
 Destination pushes both to Envoy in `trust/inbound`; Envoy tells its pod by its admin interface. So the agent follows a
-rotation without waiting for its next certificate. Run as a program it prints the same for the command line, as JSON.
+rotation without waiting for its next certificate (`rotations`). Run as a program it prints the same for the command
+line, as JSON.
 """
 
 import os
@@ -36,25 +37,24 @@ class Held:
         return cls(roots=roots, issuer=issuer)
 
 
-def look(port: int, trust_domain: str) -> Held:
-    """Ask Envoy; nothing held when it does not answer."""
+def ask(port: int) -> int:
+    """A socket on which Envoy will answer; OSError when it cannot be asked at once."""
+    with socket.socket() as envoy:
+        envoy.setblocking(False)
+        envoy.connect_ex(("127.0.0.1", port))
+        envoy.send(f"GET {_TARGET} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n".encode())
+        return envoy.detach()
+
+
+def read(answer: bytes, trust_domain: str) -> Held:
+    """What Envoy's answer says of a trust domain; nothing held when it cannot be read."""
     import json
 
+    head, _, body = answer.partition(b"\r\n\r\n")
     try:
-        return read(json.loads(_ask(port)), trust_domain)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return found(json.loads(b"".join(_chunks(body)) if b"chunked" in head.lower() else body), trust_domain)
+    except (ValueError, LookupError, TypeError, AttributeError):
         return Held()
-
-
-def _ask(port: int) -> bytes:
-    """The body of Envoy's answer."""
-    text = b""
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as envoy:
-        envoy.sendall(f"GET {_TARGET} HTTP/1.1\r\nHost: envoy\r\nConnection: close\r\n\r\n".encode())
-        while part := envoy.recv(65536):
-            text += part
-    head, _, body = text.partition(b"\r\n\r\n")
-    return b"".join(_chunks(body)) if b"chunked" in head.lower() else body
 
 
 def _chunks(body: bytes) -> Iterator[bytes]:
@@ -65,19 +65,7 @@ def _chunks(body: bytes) -> Iterator[bytes]:
         body = rest[length + 2 :] if length else b""
 
 
-def glance(port: int, trust_domain: str, known: int) -> bytes:
-    """What `look` says after a line with its mark, or nothing while Envoy says what has the mark `known`.
-
-    To parse it costs as much as all the rest, and it hardly ever changes.
-    """
-    try:
-        mark = hash(_ask(port))
-    except (OSError, ValueError):
-        return b""
-    return b"" if mark == known else f"{mark}\n".encode() + look(port, trust_domain).encode()
-
-
-def read(dump: dict[str, Any], trust_domain: str) -> Held:
+def found(dump: dict[str, Any], trust_domain: str) -> Held:
     """What a dump of Envoy's secrets says of a trust domain."""
     for secret in dump.get("configs") or ():
         validator = secret["secret"]["validation_context"]["custom_validator_config"]["typed_config"]
@@ -88,6 +76,19 @@ def read(dump: dict[str, Any], trust_domain: str) -> Held:
                 issuer = first.removeprefix(names.ISSUER_COMMENT) if first.startswith(names.ISSUER_COMMENT) else ""
                 return Held(roots=roots.together(text), issuer=issuer)
     return Held()
+
+
+def look(port: int, trust_domain: str) -> Held:
+    """Ask Envoy and wait; nothing held when it does not answer."""
+    text = b""
+    try:
+        with socket.socket(fileno=ask(port)) as envoy:
+            envoy.settimeout(SECONDS)
+            while part := envoy.recv(65536):
+                text += part
+    except OSError:
+        return Held()
+    return read(text, trust_domain)
 
 
 def main() -> int:
