@@ -9,7 +9,7 @@ import os
 import tempfile
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ SERVICES: Final = 100
 _ROUNDS: Final = 7
 _SECONDS: Final = 2
 _SCRAPES: Final = 9
-_WITHOUT: Final = "without"
+WITHOUT: Final = "without"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +51,41 @@ async def main() -> None:
 
 
 async def _cost(running: Mesh, folder: Path) -> None:
+    async with pair(running, folder, "with") as counting, pair(running, folder, WITHOUT, counted=False) as silent:
+        await compare({WITHOUT: silent, "with": counting}, of="metrics")
+
+
+async def compare(pairs: Mapping[str, Pair], *, of: str) -> None:
+    """Load every pair in turns, and print what each costs more than the one that is called WITHOUT."""
     spent: dict[tuple[str, str], list[float]] = {}
-    async with _pair(running, folder, "with") as counting, _pair(running, folder, _WITHOUT) as silent:
-        within = Process(os.getpid(), os.getuid(), "")
-        for number in range(_ROUNDS + 1):
-            for name, pair in (("with", counting), (_WITHOUT, silent)):
-                run = await asyncio.to_thread(
-                    load.run, pair.url, within=within, connections=CONNECTIONS, seconds=_SECONDS, roles=pair.roles
-                )
-                assert not run.failed
-                for role in pair.roles if number else ():
-                    spent.setdefault((role, name), []).append(run.cpu[role])
+    within = Process(os.getpid(), os.getuid(), "")
+    for number in range(_ROUNDS + 1):
+        for name, each in pairs.items():
+            run = await asyncio.to_thread(
+                load.run, each.url, within=within, connections=CONNECTIONS, seconds=_SECONDS, roles=each.roles
+            )
+            assert not run.failed
+            for role in each.roles if number else ():
+                spent.setdefault((role, name), []).append(run.cpu[role])
     print(f"CPU per request, {CONNECTIONS} connections, median of {_ROUNDS} runs of {_SECONDS} s in turns")
     for role in ("client", "server"):
-        counted, plain = spent[role, "with"], spent[role, _WITHOUT]
-        more = median(one / other - 1 for one, other in zip(counted, plain, strict=True))
-        print(f"  {role}'s proxy: {median(plain):.1f} us without, {median(counted):.1f} us with metrics: {more:+.1%}")
+        plain = spent[role, WITHOUT]
+        print(f"  {role}'s proxy: {median(plain):.1f} us without {of}")
+        for name in [each for each in pairs if each != WITHOUT]:
+            taken = spent[role, name]
+            more = median(one / other - 1 for one, other in zip(taken, plain, strict=True))
+            print(f"    {median(taken):.1f} us {name}: {more:+.1%}")
 
 
 @asynccontextmanager
-async def _pair(running: Mesh, folder: Path, name: str) -> AsyncIterator[Pair]:
+async def pair(
+    running: Mesh, folder: Path, name: str, *, counted: bool = True, sampling: int | None = None
+) -> AsyncIterator[Pair]:
+    """Two proxies with an application behind; `sampling` as in ProxyConfig."""
     vip = running.new_address()
-    with _loggers_taken_out(name == _WITHOUT):
-        client = await running.pod(f"client-{name}", vips=(vip,))
-        behind = await running.pod(f"server-{name}")
+    with _loggers_taken_out(not counted):
+        client = await running.pod(f"client-{name}", vips=(vip,), sampling=sampling)
+        behind = await running.pod(f"server-{name}", sampling=sampling)
     endpoint = replace(behind.endpoint(), pod="server-6d4cf56db6-xk2lp", owner="deployment/server")
     running.route(client, vip, (endpoint,), service=f"server-{name}")
     binary = harness.envoy_binary()

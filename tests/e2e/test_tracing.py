@@ -147,6 +147,10 @@ def test_a_request_through_two_clusters_is_one_trace(tracing: Lab) -> None:
     assert "secret" not in logs
 
 
+def test_check_finds_the_collector(tracing: Lab) -> None:
+    assert "√ the collector of spans is there" in tracing.linkerd(WEST, "check", "--wait", "10s")
+
+
 def test_sampling_is_changed_without_a_restart(tracing: Lab) -> None:
     tracing.kubectl(WEST, "annotate", "pod", "caller", "--overwrite", f"{names.TRACING_SAMPLING_ANNOTATION}=100")
 

@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,6 +13,7 @@ from isthmus.cli.connection import connected
 from isthmus.cli.control_plane import ControlPlane
 from isthmus.cli.health import Category, Check
 from isthmus.cli.options import Cluster, cluster_options
+from isthmus.cli.tracing_checks import tracing
 
 if TYPE_CHECKING:
     from isthmus.kube.blocking import SyncClient
@@ -55,6 +57,7 @@ def check(*, cluster: Cluster, pre: bool, proxy: bool, namespace: str | None, wa
     from isthmus.cli import certificate_checks  # loads the cryptography library
 
     with connected(cluster) as client:
+        more: Iterable[Category] = ()
         if pre:
             categories = [kubernetes_api(client), _pre(client)]
         elif proxy:
@@ -76,7 +79,8 @@ def check(*, cluster: Cluster, pre: bool, proxy: bool, namespace: str | None, wa
                 certificate_checks.webhook(plane),
                 _versions(plane),
             ]
-        passed = health.run(categories, output=output, wait=wait)
+            more = tracing(plane)
+        passed = health.run(chain(categories, more), output=output, wait=wait)
     sys.exit(0 if passed else 1)
 
 

@@ -7,7 +7,7 @@ A check is a function that returns when all is well and raises `Problem` when no
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -63,7 +63,7 @@ class Outcome:
     error: str = ""
 
 
-def run(categories: Sequence[Category], *, output: str, wait: float) -> bool:
+def run(categories: Iterable[Category], *, output: str, wait: float) -> bool:
     """Runs and prints everything; True when no check failed (warnings do not count). `wait` is in seconds."""
     began = time.monotonic()
     told: list[tuple[str, list[Outcome]]] = []
