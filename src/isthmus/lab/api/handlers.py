@@ -1,66 +1,20 @@
 """From HTTP to objects and back: one handler for every resource path."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
-import msgspec
 from aiohttp import web
 
-from isthmus.lab.api import columns, deletion, listing, proxying, requests, scale, selectors, status, tables, watch
+from isthmus.lab.api import columns, deletion, listing, requests, selectors, status, subresources, tables, watch
+from isthmus.lab.api.authorization import authorize
 from isthmus.lab.api.bodies import Options, Target, accept, served
-from isthmus.lab.api.contracts import ApiError, Asked, Authorizer, Object, ResourceInfo, Reviews, Streaming, User
-from isthmus.lab.api.crd import Definitions
-from isthmus.lab.api.objects import Objects
-from isthmus.lab.api.patch import json_patch, merge_patch
-from isthmus.lab.api.registry import REVIEWS, Registry
-from isthmus.lab.api.store import Store
-from isthmus.lab.api.strategic import strategic_merge_patch
+from isthmus.lab.api.calls import Call, Parts, reply
+from isthmus.lab.api.contracts import Object, ResourceInfo, User
+from isthmus.lab.api.patching import patcher
+from isthmus.lab.api.registry import REVIEWS
 
-_STREAMS = ("exec", "attach", "portforward", "log")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the handlers work with."""
-
-    store: Store
-    registry: Registry
-    definitions: Definitions
-    objects: Objects
-    watches: watch.Watches
-    authorizer: Authorizer
-    reviews: Reviews
-    streaming: Streaming
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request to one resource, authenticated and authorized."""
-
-    request: web.Request
-    where: requests.Address
-    info: ResourceInfo
-    user: User
-
-    @property
-    def target(self) -> Target:
-        return Target(self.info, self.where.namespace, self.where.name, self.where.subresource)
-
-    def options(self, *, needs_manager: bool = False) -> Options:
-        query = self.request.query
-        manager = query.get("fieldManager", "")
-        if needs_manager and not manager:
-            missing = "Required value: is required for apply patch"
-            raise status.invalid_options("PatchOptions", [("fieldManager", missing)])
-        agent = self.request.headers.get("User-Agent", "unknown").partition("/")[0]
-        return Options(
-            user=self.user,
-            manager=(manager or agent or "unknown")[:128],
-            dry_run=requests.dry_run(query),
-            force=requests.truth(query, "force"),
-            unknown=requests.strictness(query),
-        )
+_PARTS: Final = ("status", "finalize")
+"""Subresources that are read and written as their object is."""
 
 
 class Handlers:
@@ -84,10 +38,12 @@ class Handlers:
         if info is None or (where.namespace and not info.namespaced):
             raise status.no_such_path()
         call = Call(request, where, info, user)
-        if where.subresource:
-            return await self._subresource(call)
+        if where.subresource and where.subresource not in info.subresources:
+            raise status.no_such_path()
+        if where.subresource and where.subresource not in _PARTS:
+            return await subresources.serve(parts, call)
         if info.kind in REVIEWS and not info.custom:
-            return await self._review(call, info.kind)
+            return await subresources.review(parts, call, info.kind)
         handler = self._collection_handler(call) if not where.name else self._object_handler(call)
         return await handler(call)
 
@@ -192,21 +148,9 @@ class Handlers:
             options = call.options(needs_manager=True)
             applied, is_new = await self._parts.objects.apply(call.target, requests.yaml_value(raw), options)
             return self._answer(call, applied, 201 if is_new else 200)
-        patched = self._patcher(call.info, kind, requests.json_value(raw))
-        return self._answer(call, await self._parts.objects.update(call.target, patched, call.options()))
-
-    def _patcher(self, info: ResourceInfo, kind: str, body: Any) -> Callable[[Object], Object]:
-        """The function a patch of this type is."""
-        if kind == requests.JSON_PATCH:
-            return lambda obj: _object(json_patch(obj, body))
-        if not isinstance(body, dict):
-            raise status.bad_request("error decoding patch: the patch is not an object")
-        if kind == requests.MERGE_PATCH:
-            return lambda obj: _object(merge_patch(obj, body))
-        if kind == requests.STRATEGIC_PATCH and not info.custom:
-            shapes = self._parts.objects.shapes(info)
-            return lambda obj: strategic_merge_patch(obj, body, shapes)
-        raise status.unsupported_media_type(kind, requests.PATCHES)
+        objects = self._parts.objects
+        patched = patcher(call.info, kind, requests.json_value(raw), objects.shapes(call.info))
+        return self._answer(call, await objects.update(call.target, patched, call.options()))
 
     async def _delete(self, call: Call) -> web.StreamResponse:
         options, wanted = await self._deletion(call)
@@ -236,124 +180,6 @@ class Handlers:
         if isinstance(body, dict) and body.get("dryRun") == ["All"]:
             options = Options(user=options.user, manager=options.manager, dry_run=True)
         return options, deletion.parse(body, call.request.query)
-
-    # --- subresources ---------------------------------------------------------------------------------------------
-    async def _subresource(self, call: Call) -> web.StreamResponse:
-        where, info = call.where, call.info
-        if where.subresource not in info.subresources:
-            raise status.no_such_path()
-        match where.subresource:
-            case name if name in _STREAMS:
-                self._parts.objects.read(Target(info, where.namespace, where.name))
-                return await self._parts.streaming.proxy(call.request, where.namespace, where.name, name)
-            case "proxy":
-                return await proxying.proxy(
-                    call.request,
-                    store=self._parts.store,
-                    resource=info.resource,
-                    namespace=where.namespace,
-                    name=where.name,
-                )
-            case "token":
-                self._parts.objects.read(Target(info, where.namespace, where.name))
-                return await self._review(call, "TokenRequest")
-            case "scale":
-                return await self._scale(call)
-            case "binding":
-                return await self._bind(call)
-            case "eviction":
-                return await self._evict(call)
-            case "status" | "finalize":
-                return await self._object_handler(call)(call)
-            case _:
-                raise status.no_such_path()
-
-    async def _scale(self, call: Call) -> web.StreamResponse:
-        target = Target(call.info, call.where.namespace, call.where.name)
-        paths = self._parts.definitions.scale_paths(call.info)
-        current = self._parts.objects.read(target)
-        match call.request.method:
-            case "GET":
-                return reply(scale.view(current, paths))
-            case "PUT":
-                body = await requests.body(call.request)
-
-                def change(obj: Object) -> Object:
-                    return scale.scaled(obj, body, paths)
-
-            case "PATCH":
-                patcher = self._patcher(
-                    scale.INFO, requests.content_type(call.request), requests.json_value(await call.request.read())
-                )
-
-                def change(obj: Object) -> Object:
-                    return scale.scaled(obj, patcher(scale.view(obj, paths)), paths)
-
-            case _:
-                raise status.method_not_allowed()
-        return reply(scale.view(await self._parts.objects.update(target, change, call.options()), paths))
-
-    async def _bind(self, call: Call) -> web.StreamResponse:
-        """pods/NAME/binding: how a scheduler places a pod."""
-        body = await requests.body(call.request)
-        node = (body.get("target") or {}).get("name") if isinstance(body, dict) else None
-        if call.request.method != "POST" or not isinstance(node, str) or not node:
-            raise status.bad_request("a Binding needs target.name, the node to run on")
-        target = Target(call.info, call.where.namespace, call.where.name)
-
-        def bind(pod: Object) -> Object:
-            return pod | {"spec": pod["spec"] | {"nodeName": node}}
-
-        await self._parts.objects.update(target, bind, call.options())
-        return reply(status.success(call.info, call.where.name, "") | {"code": 201}, 201)
-
-    async def _evict(self, call: Call) -> web.StreamResponse:
-        """pods/NAME/eviction: a delete that `kubectl drain` asks for. Disruption budgets are not looked at."""
-        body = await requests.body(call.request)
-        given = (body.get("deleteOptions") or {}) if isinstance(body, dict) else {}
-        target = Target(call.info, call.where.namespace, call.where.name)
-        await self._parts.objects.delete(target, deletion.parse(given, {}), call.options())
-        return reply(status.success(call.info, call.where.name, "") | {"code": 201}, 201)
-
-    async def _review(self, call: Call, kind: str) -> web.StreamResponse:
-        if call.request.method != "POST":
-            raise status.method_not_allowed()
-        body = await requests.body(call.request)
-        if body is None:
-            body = {}
-        if not isinstance(body, dict):
-            raise status.bad_request("the body of the request is not an object")
-        answer = await self._parts.reviews.handle(kind, call.user, body, call.where.namespace, call.where.name)
-        return reply(answer, 201)
-
-
-def authorize(authorizer: Authorizer, *, user: User, verb: str, where: requests.Address | None, path: str) -> None:
-    """Raise `ApiError` 403 unless the user may."""
-    if where is None:
-        allowed, why = authorizer.allowed(user, Asked(verb, path=path))
-        if not allowed:
-            message = f'forbidden: User "{user.name}" cannot {verb} path "{path}"' + (f": {why}" if why else "")
-            raise ApiError(403, "Forbidden", message)
-        return
-    asked = Asked(verb, where.group, where.resource, where.subresource, where.namespace, where.name)
-    allowed, why = authorizer.allowed(user, asked)
-    if allowed:
-        return
-    resource = f"{where.resource}/{where.subresource}" if where.subresource else where.resource
-    scope = f'in the namespace "{where.namespace}"' if where.namespace else "at the cluster scope"
-    message = f'User "{user.name}" cannot {verb} resource "{resource}" in API group "{where.group}" {scope}'
-    about = ResourceInfo(where.group, where.version, where.resource, "", bool(where.namespace))
-    raise status.forbidden(about, where.name, message + (f": {why}" if why else ""))
-
-
-def reply(obj: Object, code: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(obj), status=code, content_type="application/json")
-
-
-def _object(value: Any) -> Object:
-    if not isinstance(value, dict):
-        raise status.bad_request("the patch leaves something that is not an object")
-    return value
 
 
 def _include(request: web.Request) -> str:

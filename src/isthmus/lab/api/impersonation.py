@@ -12,8 +12,8 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from isthmus.lab.api.authn import AUTHENTICATED
+from isthmus.lab.api.authorization import authorize
 from isthmus.lab.api.contracts import ANONYMOUS, Authorizer, User
-from isthmus.lab.api.handlers import authorize
 from isthmus.lab.api.requests import Address
 from isthmus.lab.api.status import bad_request
 

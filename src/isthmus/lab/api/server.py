@@ -11,6 +11,8 @@ from typing import Final, Self
 from aiohttp import web
 
 from isthmus.lab.api import bootstrap, discovery, impersonation, openapi, requests, watch
+from isthmus.lab.api.authorization import authorize
+from isthmus.lab.api.calls import Parts, reply
 from isthmus.lab.api.contracts import (
     WARNINGS,
     Admission,
@@ -22,7 +24,7 @@ from isthmus.lab.api.contracts import (
     Streaming,
 )
 from isthmus.lab.api.crd import CRD, Definitions
-from isthmus.lab.api.handlers import Handlers, Parts, authorize, reply
+from isthmus.lab.api.handlers import Handlers
 from isthmus.lab.api.objects import Objects
 from isthmus.lab.api.registry import Registry
 from isthmus.lab.api.services import Allocator
