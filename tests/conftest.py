@@ -25,6 +25,7 @@ STARTS_PROGRAMS = (
     "lab/test_rootless.py",
     "multicluster/test_controller.py",
     "multicluster/test_shared_anchors.py",
+    "multicluster/test_told.py",
     "multicluster/test_modes.py",
     "multicluster/test_renewal.py",
     "proxy/test_agent.py",

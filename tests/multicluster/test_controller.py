@@ -126,6 +126,8 @@ async def test_roots_that_are_all_replaced_at_once_do_not_count_until_an_operato
 
         await east.publish_roots(pki.make_root("somebody else").cert_pem)
         await west.until(lambda: west.condition("TrustEstablished") == "False RootsRefused")
+        assert west.message("TrustEstablished").startswith("The roots of east are not accepted.")
+        assert west.message("TrustEstablished").endswith("If they should be, link east again.")
         assert west.link_status()["trustBundle"].strip() == trusted["east"].strip()
         again = {"spec": {"targetTrustDomain": "east.example", "targetTrustBundle": east.roots}}
         await west.client.patch(LINKS, "linkerd-east", again, NAMESPACE)
