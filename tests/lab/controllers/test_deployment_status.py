@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from isthmus.lab.controllers import objects
+from isthmus.lab import stamps
 from isthmus.lab.controllers.deployment_status import COMPLETE, TIMED_OUT, status_of
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -53,7 +53,7 @@ def test_progress_starts_the_deadline_anew():
     began, _ = status_of(deployment(progressDeadlineSeconds=10), [], replica_set(0, 0), NOW)
     newest, later = replica_set(2, 0), NOW + timedelta(seconds=60)
     _, conditions, _ = told(deployment(progressDeadlineSeconds=10, status=began), [newest], newest, later)
-    assert conditions["Progressing"]["lastUpdateTime"] == objects.stamp(later)
+    assert conditions["Progressing"]["lastUpdateTime"] == stamps.written(later)
     assert conditions["Progressing"]["status"] == "True"
 
 

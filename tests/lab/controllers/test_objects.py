@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 
 from isthmus.lab.controllers import objects
+from isthmus.lab.labels import selects
 
 NOW = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)
 
 
 def test_selectors_match_by_label_and_by_expression():
     labels = {"app": "web", "tier": "front"}
-    assert objects.matches({"matchLabels": {"app": "web"}}, labels)
-    assert not objects.matches({"matchLabels": {"app": "db"}}, labels)
+    assert selects({"matchLabels": {"app": "web"}}, labels)
+    assert not selects({"matchLabels": {"app": "db"}}, labels)
     for operator, values, expected in [
         ("In", ["front", "back"], True),
         ("NotIn", ["front"], False),
@@ -18,7 +19,7 @@ def test_selectors_match_by_label_and_by_expression():
         ("DoesNotExist", None, False),
     ]:
         expression = {"key": "tier", "operator": operator, "values": values}
-        assert objects.matches({"matchExpressions": [expression]}, labels) is expected
+        assert selects({"matchExpressions": [expression]}, labels) is expected
 
 
 def test_a_condition_that_stays_the_same_keeps_its_times():

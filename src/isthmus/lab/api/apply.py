@@ -7,9 +7,9 @@ An item of a keyed list is a path of its own (the `.` of fieldsV1), so that an o
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from isthmus.lab import stamps
 from isthmus.lab.api.contracts import ApiError, Object
 from isthmus.lab.api.listtypes import Keyed, Path, SetOf, Shapes, identity
 
@@ -170,10 +170,6 @@ def write(managers: Managers) -> list[Object]:
     return entries
 
 
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 # --- updates ------------------------------------------------------------------------------------------------------
 def updated(
     managers: Managers, old: Object | None, new: Object, owner: Owner, *, api_version: str, shapes: Shapes
@@ -193,7 +189,7 @@ def updated(
         result[other] = Entry(entry.api_version, entry.time, kept if other == owner else kept - changed)
     if changed:
         mine = result.get(owner)
-        result[owner] = Entry(api_version, now(), changed | (mine.fields if mine else frozenset()))
+        result[owner] = Entry(api_version, stamps.now(), changed | (mine.fields if mine else frozenset()))
     return {other: entry for other, entry in result.items() if entry.fields}
 
 
@@ -236,7 +232,7 @@ def applied(
             if kept:
                 result[other] = Entry(entry.api_version, entry.time, kept)
     before = managers.get(owner)
-    time = before.time if before is not None and before.fields == mine and merged == live else now()
+    time = before.time if before is not None and before.fields == mine and merged == live else stamps.now()
     result[owner] = Entry(api_version, time, mine)
     return merged, result
 

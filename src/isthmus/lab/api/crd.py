@@ -1,9 +1,9 @@
 """CustomResourceDefinitions: what they add to the registry, their status, and the schemas of their versions."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from isthmus.lab import stamps
 from isthmus.lab.api.contracts import Object, ResourceInfo
 from isthmus.lab.api.registry import Registry
 
@@ -67,7 +67,7 @@ def established(crd: Object) -> Object:
     """The definition with the status of one that is served."""
     status = dict(crd.get("status") or {})
     have = {condition["type"]: condition for condition in status.get("conditions") or []}
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = stamps.now()
     conditions = [
         have.get(kind)
         or {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now}

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from isthmus.lab import stamps
 from isthmus.lab.api.contracts import Object, ResourceInfo
 from isthmus.lab.api.status import bad_request, conflict, invalid_options
 
@@ -107,4 +108,4 @@ def _grace(info: ResourceInfo, obj: Object, request: Request) -> int:
 
 
 def _after(seconds: int) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return stamps.written(datetime.now(UTC) + timedelta(seconds=seconds))

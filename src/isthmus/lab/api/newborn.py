@@ -5,7 +5,7 @@ import secrets
 import uuid
 from typing import Final
 
-from isthmus.lab.api import apply
+from isthmus.lab import stamps
 from isthmus.lab.api.bodies import Target, with_metadata
 from isthmus.lab.api.contracts import ApiError, Object
 from isthmus.lab.api.status import forbidden, invalid
@@ -65,5 +65,5 @@ def born(obj: Object) -> Object:
     metadata = {
         k: v for k, v in obj["metadata"].items() if k not in (*SERVER_METADATA, "resourceVersion", "managedFields")
     }
-    metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": apply.now(), "generation": 1}
+    metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": stamps.now(), "generation": 1}
     return obj | {"metadata": metadata}

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from isthmus.lab import stamps
 from isthmus.lab.api import apply, crd, deletion, draining, newborn, rules, updates
 from isthmus.lab.api.bodies import Options, Target, accept, served, with_metadata
 from isthmus.lab.api.completion import completed
@@ -151,7 +152,7 @@ class Objects:
         if self._stored(target) is None:
             if target.subresource:
                 raise not_found(info, target.name)
-            managers = {owner: apply.Entry(info.api_version, apply.now(), apply.fields_of(config, shapes))}
+            managers = {owner: apply.Entry(info.api_version, stamps.now(), apply.fields_of(config, shapes))}
             obj = newborn.named(target, with_metadata(config, name=target.name))
             return await self._create(target, obj, options, managers), True
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from isthmus.lab.api.contracts import Asked, Object, Reader, User
-from isthmus.lab.api.labels import selects
+from isthmus.lab.labels import selects
 
 GROUP: Final = "rbac.authorization.k8s.io"
 SUPERUSERS: Final = "system:masters"

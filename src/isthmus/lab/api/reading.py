@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from isthmus.lab import stamps
+
 
 def get(obj: Any, *path: str) -> Any:
     for step in path:
@@ -18,7 +20,7 @@ def items(obj: Any, *path: str) -> list[Any]:
 def age(stamp: Any) -> str:
     """How long ago, as kubectl words it: 45s, 3m10s, 5h, 12d."""
     try:
-        then = datetime.fromisoformat(str(stamp).replace("Z", "+00:00"))
+        then = stamps.read(str(stamp))
     except ValueError:
         return "<unknown>"
     return duration(max(0, int((datetime.now(UTC) - then).total_seconds())))

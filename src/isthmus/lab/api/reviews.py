@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from isthmus.lab import stamps
 from isthmus.lab.api.contracts import ApiError, Asked, Authorizer, Object, Reader, ResourceInfo, User
 from isthmus.lab.api.rbac import Rbac
 from isthmus.lab.api.status import invalid
@@ -73,9 +74,9 @@ class ClusterReviews:
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
             "metadata": (obj.get("metadata") or {})
-            | {"name": name, "namespace": namespace, "creationTimestamp": rfc3339(self.tokens.clock())},
+            | {"name": name, "namespace": namespace, "creationTimestamp": _stamp(self.tokens.clock())},
             "spec": filled,
-            "status": {"token": token, "expirationTimestamp": rfc3339(expiry)},
+            "status": {"token": token, "expirationTimestamp": _stamp(expiry)},
         }
 
     def _bound(self, reference: Mapping[str, Any], namespace: str) -> Object:
@@ -145,8 +146,8 @@ def user_info(user: User) -> Object:
     return info
 
 
-def rfc3339(moment: float) -> str:
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _stamp(moment: float) -> str:
+    return stamps.written(datetime.datetime.fromtimestamp(moment, datetime.UTC))
 
 
 def _subject(spec: Object) -> User:

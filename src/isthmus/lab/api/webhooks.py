@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from isthmus.lab.api.contracts import ApiError, Object, Write
-from isthmus.lab.api.labels import selects
 from isthmus.lab.api.patch import json_patch
 from isthmus.lab.api.reviews import user_info
+from isthmus.lab.labels import selects
 
 GROUP: Final = "admissionregistration.k8s.io"
 _OPTIONS: Final = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}

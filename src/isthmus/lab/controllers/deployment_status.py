@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from isthmus.lab import stamps
 from isthmus.lab.client import Object
 from isthmus.lab.controllers import objects, rollouts
 
@@ -30,7 +31,7 @@ def status_of(
         "availableReplicas": available,
         "unavailableReplicas": max(0, bounds.replicas - available),
     }
-    stamp = objects.stamp(now)
+    stamp = stamps.written(now)
     current = (deployment.get("status") or {}).get("conditions") or ()
     conditions = objects.conditions_with(current, _available(available >= bounds.least_available), stamp)
     done = updated == total == bounds.replicas and available >= bounds.replicas
@@ -79,7 +80,7 @@ def _progress(
     before = objects.condition(deployment, "Progressing")
     deadline = float(spec.get("progressDeadlineSeconds", DEADLINE))
     if before is not None and not moved and before["reason"] != COMPLETE:
-        waited = (now - objects.parse_time(before["lastUpdateTime"])).total_seconds()
+        waited = (now - stamps.read(before["lastUpdateTime"])).total_seconds()
         if before["reason"] == TIMED_OUT or waited >= deadline:
             text = f'ReplicaSet "{shown}" has timed out progressing.'
             return _condition("Progressing", False, TIMED_OUT, text), None

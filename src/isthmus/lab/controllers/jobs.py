@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from isthmus.lab import stamps
 from isthmus.lab.caches import Caches
 from isthmus.lab.client import JOBS, PODS, Client, Object
 from isthmus.lab.controllers import objects, pods
@@ -55,7 +56,7 @@ def status_of(job: Object, owned: Sequence[Object], now: datetime) -> dict[str, 
     phases = [pod.get("status", {}).get("phase") for pod in owned]
     succeeded, failed = phases.count("Succeeded"), phases.count("Failed")
     running = [pod for pod in owned if objects.pod_active(pod)]
-    stamp = objects.stamp(now)
+    stamp = stamps.written(now)
     status: dict[str, Any] = {
         "active": len(running),
         "ready": sum(map(objects.pod_ready, running)),

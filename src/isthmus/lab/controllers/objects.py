@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from isthmus.lab import stamps
 from isthmus.lab.client import Object
 
 HASH_LABEL: Final = "pod-template-hash"
@@ -27,29 +28,6 @@ def annotations(item: Object) -> dict[str, str]:
 
 def deleting(item: Object) -> bool:
     return bool(item["metadata"].get("deletionTimestamp"))
-
-
-def matches(selector: Mapping[str, Any], found: Mapping[str, str]) -> bool:
-    """Whether labels satisfy a LabelSelector (`matchLabels`, `matchExpressions`)."""
-    wanted = selector.get("matchLabels") or {}
-    if any(found.get(key) != value for key, value in wanted.items()):
-        return False
-    return all(_expression(expression, found) for expression in selector.get("matchExpressions") or ())
-
-
-def _expression(expression: Mapping[str, Any], found: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or ()
-    match expression["operator"]:
-        case "In":
-            return found.get(key) in values
-        case "NotIn":
-            return found.get(key) not in values
-        case "Exists":
-            return key in found
-        case "DoesNotExist":
-            return key not in found
-        case _:
-            return False
 
 
 def controller_of(item: Object) -> Mapping[str, Any] | None:
@@ -102,7 +80,7 @@ def seconds_until_available(pod: Object, min_ready_seconds: int, now: datetime) 
         return None
     if not min_ready_seconds or not found.get("lastTransitionTime"):
         return 0.0
-    since = parse_time(found["lastTransitionTime"])
+    since = stamps.read(found["lastTransitionTime"])
     return max(0.0, min_ready_seconds - (now - since).total_seconds())
 
 
@@ -145,14 +123,5 @@ def with_label(template: Mapping[str, Any], label: str, value: str) -> dict[str,
     return {**template, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), label: value}}}
 
 
-def parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def stamp(moment: datetime) -> str:
-    """A time as Kubernetes writes it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from isthmus.lab import stamps
 from isthmus.lab.caches import Caches
 from isthmus.lab.client import PODS, REPLICA_SETS, ApiError, Client, Object
 from isthmus.lab.controllers import objects, pods
@@ -71,7 +72,7 @@ def _conditions(replica_set: Object, failure: ApiError | None) -> list[Object]:
     if failure is None:
         return others
     condition = {"type": FAILURE, "status": "True", "reason": pods.FAILED, "message": str(failure)}
-    return objects.conditions_with(current, condition, objects.stamp(objects.now()))
+    return objects.conditions_with(current, condition, stamps.now())
 
 
 def _pod(replica_set: Object) -> Object:

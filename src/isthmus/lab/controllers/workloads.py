@@ -6,6 +6,7 @@ from typing import Any
 from isthmus.lab.caches import Caches
 from isthmus.lab.client import PODS, Client, NotFoundError, Object, Resource
 from isthmus.lab.controllers import objects
+from isthmus.lab.labels import selects
 from isthmus.lab.watch import Watch
 
 
@@ -29,7 +30,7 @@ def _orphans(caches: Caches, owner: Object, resource: Resource) -> list[Object]:
         for item in caches.in_namespace(resource, owner["metadata"]["namespace"])
         if objects.controller_of(item) is None
         and not objects.deleting(item)
-        and objects.matches(selector, objects.labels(item))
+        and selects(selector, objects.labels(item))
     ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
+from isthmus.lab import stamps
 from isthmus.lab.images import UnknownImageError
 from isthmus.lab.node import probes, processes
 from isthmus.lab.node.environment import ConfigError
@@ -59,10 +60,6 @@ class Host(Protocol):
     def address(self) -> str: ...
 
     def log_file(self, container: str, restart: int) -> Path: ...
-
-
-def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 class Container:
@@ -165,7 +162,7 @@ class Container:
             self.show(restarts=self.view.restarts + 1)
         self.launched, self.process = launch, process
         self.output = Output(process, self.host.log_file(self.name, self.view.restarts), replay=launch.tty)
-        began = now()
+        began = stamps.now()
         self.show(
             state={"running": {"startedAt": began}},
             last_state=self.view.state if "terminated" in self.view.state else self.view.last_state,
@@ -192,7 +189,7 @@ class Container:
 
     def _show_ended(self, code: int, *, began: str = "", reason: str = "") -> None:
         reason = reason or ("Completed" if code == 0 else "Error")
-        state: dict[str, Any] = {"exitCode": code, "reason": reason, "finishedAt": now()}
+        state: dict[str, Any] = {"exitCode": code, "reason": reason, "finishedAt": stamps.now()}
         if began:
             state["startedAt"] = began
         if self.view.container_id:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,6 +9,7 @@ from uuid import uuid4
 
 import aiohttp
 
+from isthmus.lab import stamps
 from isthmus.lab.client import EVENTS, ApiError, Client, Object
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Recorder:
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         entry.count += 1
-        entry.body["lastTimestamp"] = _now()
+        entry.body["lastTimestamp"] = stamps.now()
         try:
             self._queue.put_nowait(entry)
         except asyncio.QueueFull:
@@ -114,11 +114,7 @@ class Recorder:
             "source": source,
             "reportingComponent": component,
             "reportingInstance": self._node if component == "kubelet" else "",
-            "firstTimestamp": _now(),
-            "lastTimestamp": _now(),
+            "firstTimestamp": stamps.now(),
+            "lastTimestamp": stamps.now(),
         }
         return _Entry(name, namespace, body)
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import os
 import platform
-import time
 from typing import Any, Final
 
 import aiohttp
 
+from isthmus.lab import stamps
 from isthmus.lab.client import LEASES, NODES, ApiError, Client, ConflictError, Patch
 from isthmus.names import VERSION
 
@@ -82,7 +82,7 @@ def lease(name: str, now: str) -> dict[str, Any]:
 
 async def register(client: Client, *, name: str, address: str, pod_cidr: str) -> None:
     """Register the node and say from time to time that it lives; tried until the API server takes it."""
-    since = _now()
+    since = stamps.now()
     spec = {"podCIDR": pod_cidr, "podCIDRs": [pod_cidr]}
     metadata = {"name": name, "labels": labels(name)}
     while True:
@@ -91,15 +91,11 @@ async def register(client: Client, *, name: str, address: str, pod_cidr: str) ->
                 await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec})
             except ConflictError:
                 await client.patch(NODES, name, {"metadata": {"labels": labels(name)}, "spec": spec})
-            status = node_status(name, address, since=since, now=_now())
+            status = node_status(name, address, since=since, now=stamps.now())
             await client.patch(NODES, name, {"status": status}, subresource="status")
-            await client.patch(LEASES, name, lease(name, _now()), LEASE_NAMESPACE, how=Patch.APPLY, force=True)
+            await client.patch(LEASES, name, lease(name, stamps.now()), LEASE_NAMESPACE, how=Patch.APPLY, force=True)
         except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
             log.info("the API server does not take the node yet: %s", error or type(error).__name__)
             await asyncio.sleep(RETRY)
         else:
             await asyncio.sleep(HEARTBEAT)
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import aiohttp
 
+from isthmus.lab import stamps
 from isthmus.lab.client import PODS, ApiError, NotFoundError, Object
 from isthmus.lab.node import status
-from isthmus.lab.node.containers import now
 from isthmus.lab.node.launches import NodeContext
 from isthmus.lab.node.status import ContainerView
 
@@ -30,7 +30,7 @@ class Report:
         self._context = context
         self._look = look
         reported = pod.get("status") or {}
-        self._started_at = reported.get("startTime") or now()
+        self._started_at = reported.get("startTime") or stamps.now()
         self._conditions: list[Object] = list(reported.get("conditions") or ())
         self._published: dict[str, Any] = {}
         self._changed = asyncio.Event()
@@ -75,7 +75,7 @@ class Report:
             pod_ip=address,
             node_ip=self._context.address,
             started_at=self._started_at,
-            now=now(),
+            now=stamps.now(),
             seen=self._conditions,
         )
         if wanted == self._published:

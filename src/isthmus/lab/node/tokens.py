@@ -4,11 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Final
 
 import aiohttp
 
+from isthmus.lab import stamps
 from isthmus.lab.client import SERVICE_ACCOUNTS, ApiError, Client, Object
 from isthmus.lab.node.environment import ConfigError
 from isthmus.lab.node.volumes import TokenRequest
@@ -76,6 +76,6 @@ class PodTokens:
             raise ConfigError(f'no token for service account "{account}": {error or type(error).__name__}') from error
         status = answer["status"]
         now = time.time()
-        expires = datetime.fromisoformat(status["expirationTimestamp"].replace("Z", "+00:00")).timestamp()
+        expires = stamps.read(status["expirationTimestamp"]).timestamp()
         self._tokens[request] = status["token"]
         self._renew[request] = now + (expires - now) * RENEW_AT

@@ -16,7 +16,10 @@ def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str] | None
     selector, labels = selector or {}, labels or {}
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
-    return all(
-        _OPERATORS[term["operator"]](labels.get(term["key"]), term.get("values") or [])
-        for term in selector.get("matchExpressions") or ()
-    )
+    return all(_holds(term, labels) for term in selector.get("matchExpressions") or ())
+
+
+def _holds(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Nothing satisfies an operator that there is not."""
+    operator = _OPERATORS.get(term["operator"])
+    return operator is not None and operator(labels.get(term["key"]), term.get("values") or [])
