@@ -5,6 +5,7 @@ CPU time is printed beside every duration: on a busy machine only that says some
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -31,7 +32,7 @@ OBJECTS: Final = 5000
 WATCHES: Final = 50
 WRITES_PER_SECOND: Final = 200
 LOAD_SECONDS: Final = 10
-IDLE_SECONDS: Final = 10
+IDLE_SECONDS: Final = 60
 KILLED_AFTER: Final = 1.0
 _SENT: Final = re.compile(rb'"sent":"([0-9.]+)"')
 _PATH: Final = "/api/v1/namespaces/default/configmaps"
@@ -183,16 +184,16 @@ def cpu(pids: list[int]) -> float:
     return sum(int(found[11]) + int(found[12]) for found in fields) / tick
 
 
-def memory(pids: list[int]) -> float:
-    """Megabytes of these processes, what they share counted in parts (PSS)."""
+def memory(pids: list[int], *fields: str) -> float:
+    """Megabytes of these processes: what they share counted in parts (PSS), or other fields of `smaps_rollup`."""
+    wanted = re.compile(rf"^(?:{'|'.join(fields or ('Pss',))}):\s+(\d+) kB", re.MULTILINE)
     rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
-    return sum(int(re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)[0]) for text in rollups) / 1024
+    return sum(int(size) for text in rollups for size in wanted.findall(text)) / 1024
 
 
 def private(pids: list[int]) -> float:
-    """Megabytes of these processes that no file stands behind."""
-    texts = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
-    return sum(int(re.findall(r"^RssAnon:\s+(\d+) kB", text, re.MULTILINE)[0]) for text in texts) / 1024
+    """Megabytes that go when these processes do (USS)."""
+    return memory(pids, "Private_Clean", "Private_Dirty")
 
 
 def _processes(folder: Path, cluster: str) -> list[int]:
@@ -201,12 +202,15 @@ def _processes(folder: Path, cluster: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if words[1:2] == ["-m"] and words[2] in ("isthmus.lab.api", "isthmus.lab.node"):
-                    joined = " ".join(words)
-                    if cluster in words and str(folder) in joined:
-                        found.append(int(entry.name))
+                name, _, where = (entry / "cmdline").read_bytes().decode(errors="replace").strip("\0").partition(" ")
+                if name in ("isthmus.lab.api", "isthmus.lab.node") and Path(where).is_relative_to(folder / cluster):
+                    found.append(int(entry.name))
     return found
+
+
+def _daemon(folder: Path) -> int:
+    """The process that all clusters share."""
+    return int(json.loads((folder / "lab.json").read_bytes())["pid"])
 
 
 @contextmanager
@@ -227,11 +231,13 @@ def lab(folder: Path) -> None:
         everything = {cluster: _processes(folder, cluster) for cluster in CLUSTERS}
         before = {cluster: cpu(pids) for cluster, pids in everything.items()}
         time.sleep(IDLE_SECONDS)
+        daemon = [_daemon(folder)]
         for cluster, pids in everything.items():
             share = (cpu(pids) - before[cluster]) / IDLE_SECONDS * 100
             print(f"{cluster} idle                 {share:8.2f} %   of a core (<= 1)")
-            print(f"{cluster} memory               {private(pids):8.0f} MB  of its own (<= 60)")
-            print(f"{cluster} with its share       {memory(pids):8.0f} MB  of program text")
+            whole = memory(pids) + memory(daemon) / len(CLUSTERS)
+            print(f"{cluster} memory               {whole:8.0f} MB  with its part of what is shared (<= 60)")
+            print(f"{cluster} memory of its own    {private(pids):8.0f} MB")
         pids = everything[CLUSTERS[0]]
         used, began = cpu(pids), time.monotonic()
         context = ("kubectl", "--context", CLUSTERS[0])
