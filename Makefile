@@ -46,6 +46,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.metrics
+	$(BIN)/python -m bench.tracing
 
 # One OCI archive in dist/ with every image that the manifests run; needs apt and dpkg, but neither root nor a daemon.
 image: setup

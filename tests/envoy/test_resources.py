@@ -146,6 +146,7 @@ def _bootstrap(directory: Path) -> dict[str, Any]:
         destination_spiffe_id="spiffe://west.test/ns/linkerd/sa/linkerd-destination",
         trust_domain="west.test",
         certificate_dir=str(directory),
+        collector=("otel.observability", 4317),
     )
 
 

@@ -215,8 +215,6 @@ def _collector(host: str, port: int) -> dict[str, Any]:
         "type": "STRICT_DNS",
         "connect_timeout": "1s",
         "dns_lookup_family": "V4_PREFERRED",
-        "dns_refresh_rate": "30s",
-        "dns_failure_refresh_rate": {"base_interval": "2s", "max_interval": "30s"},
         "circuit_breakers": {"thresholds": [_UNSENT]},
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 10}},
         "load_assignment": _single_endpoint(COLLECTOR_CLUSTER, host, port),
