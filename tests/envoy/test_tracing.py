@@ -135,6 +135,11 @@ async def test_a_trace_begins_where_it_is_sampled_and_everyone_follows(tmp_path:
     assert {span["trace"] for span in collector.spans} == {trace}, "who began the other one did not want it"
 
 
+async def test_no_trace_begins_where_none_is_sampled(tmp_path: Path) -> None:
+    async with silence() as port, pair(tmp_path, port, client=0, server=0) as both:
+        assert {(await both.ask())["traceparent"][-2:] for _ in range(20)} == {"00"}
+
+
 async def test_without_spans_the_headers_of_a_trace_pass_as_they_are(tmp_path: Path) -> None:
     context = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=b", "baggage": "c=d"}
     async with silence() as port, pair(tmp_path, port, client=None, server=None) as both:
