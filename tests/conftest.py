@@ -22,6 +22,7 @@ STARTS_PROGRAMS = (
     "lab/controllers",
     "lab/node/test_streams.py",
     "lab/test_break.py",
+    "lab/test_forks.py",
     "lab/test_rootless.py",
     "multicluster/test_controller.py",
     "multicluster/test_shared_anchors.py",
