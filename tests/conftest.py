@@ -29,6 +29,7 @@ STARTS_PROGRAMS = (
     "multicluster/test_told.py",
     "multicluster/test_modes.py",
     "multicluster/test_renewal.py",
+    "packaging/test_charts.py",
     "proxy/test_agent.py",
     "viz/test_page.py",
     "viz/test_scrape.py",
