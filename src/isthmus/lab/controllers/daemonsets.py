@@ -3,42 +3,47 @@
 from collections.abc import Sequence
 from typing import Final
 
-from isthmus.lab.caches import Caches
-from isthmus.lab.client import DAEMON_SETS, NODES, PODS, Client, Object
+from isthmus.lab.client import DAEMON_SETS, NODES, Object
 from isthmus.lab.controllers import objects, pods
-from isthmus.lab.controllers.workloads import own, write_status
-from isthmus.lab.node.events import Recorder
-from isthmus.lab.watch import Key
+from isthmus.lab.controllers.workloads import Workloads
+from isthmus.lab.reconcile import Reconciler
+from isthmus.lab.watch import Change, Key
 
 KIND: Final = "DaemonSet"
 REVISION: Final = "controller-revision-hash"
 
 
-class DaemonSets:
-    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
-        self._client = client
-        self._caches = caches
-        self._recorder = recorder
+class DaemonSets(Workloads):
+    kind = KIND
+    resource = DAEMON_SETS
+
+    def reconciler(self) -> Reconciler[Key]:
+        """They also hear of nodes."""
+        reconciler = super().reconciler()
+
+        def node_changed(_: Change) -> None:
+            for key in self.caches[DAEMON_SETS].objects:
+                reconciler.enqueue(key)
+
+        self.caches[NODES].subscribe(node_changed)
+        return reconciler
 
     async def reconcile(self, key: Key) -> float | None:
-        found = self._caches[DAEMON_SETS].objects.get(key)
+        found = self.find(key)
         if found is None:
             return None
-        owned = await own(self._client, self._caches, found, kind=KIND)
+        owned = await self.own(found)
         revision = objects.template_hash(found["spec"]["template"])
-        nodes = [node["metadata"]["name"] for node in self._caches[NODES] if _fits(found, node)]
+        nodes = [node["metadata"]["name"] for node in self.caches[NODES] if _fits(found, node)]
         if not objects.deleting(found):
-            watch = self._caches[PODS]
-            await pods.delete(
-                self._client, watch, unwanted(found, owned, nodes, revision), owner=found, recorder=self._recorder
-            )
-            taken = {pod["spec"].get("nodeName") for pod in self._caches.owned(PODS, objects.uid(found))}
+            await self.delete(found, unwanted(found, owned, nodes, revision))
+            taken = {pod["spec"].get("nodeName") for pod in self.owned(found)}
             made = [_pod(found, node, revision) for node in nodes if node not in taken]
-            await pods.create(self._client, watch, made, owner=found, recorder=self._recorder)
+            await self.create(found, made)
         return await self._report(found, len(nodes), revision)
 
     async def _report(self, found: Object, wanted: int, revision: str) -> float | None:
-        owned = self._caches.owned(PODS, objects.uid(found))
+        owned = self.owned(found)
         counts = pods.count(owned, found["spec"].get("minReadySeconds", 0), objects.now())
         status = {
             "observedGeneration": found["metadata"].get("generation", 0),
@@ -52,7 +57,7 @@ class DaemonSets:
             "numberUnavailable": max(0, wanted - counts.available),
             "numberMisscheduled": 0,
         }
-        await write_status(self._client, self._caches[DAEMON_SETS], found, status)
+        await self.write_status(found, status)
         return counts.wait
 
 

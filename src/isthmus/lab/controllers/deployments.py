@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from isthmus.lab.caches import Caches
-from isthmus.lab.client import DEPLOYMENTS, REPLICA_SETS, Client, ConflictError, NotFoundError, Object
+from isthmus.lab.client import DEPLOYMENTS, REPLICA_SETS, ConflictError, NotFoundError, Object
 from isthmus.lab.controllers import objects, rollouts
 from isthmus.lab.controllers.deployment_status import status_of
-from isthmus.lab.controllers.workloads import own, write_status
-from isthmus.lab.node.events import Recorder
+from isthmus.lab.controllers.workloads import Workloads
 from isthmus.lab.watch import Key
 
 KIND: Final = "Deployment"
@@ -19,17 +17,16 @@ NOT_INHERITED: Final = frozenset({"kubectl.kubernetes.io/last-applied-configurat
 HISTORY: Final = 10
 
 
-class Deployments:
-    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
-        self._client = client
-        self._caches = caches
-        self._recorder = recorder
+class Deployments(Workloads):
+    kind = KIND
+    resource = DEPLOYMENTS
+    dependents = REPLICA_SETS
 
     async def reconcile(self, key: Key) -> float | None:
-        deployment = self._caches[DEPLOYMENTS].objects.get(key)
+        deployment = self.find(key)
         if deployment is None or objects.deleting(deployment):
             return None
-        owned = await own(self._client, self._caches, deployment, kind=KIND, resource=REPLICA_SETS)
+        owned = await self.own(deployment)
         newest = find_newest(deployment, owned)
         paused = bool(deployment["spec"].get("paused"))
         if newest is None and not paused:
@@ -43,35 +40,31 @@ class Deployments:
     async def _create(self, deployment: Object, owned: Sequence[Object]) -> Object:
         made = new_replica_set(deployment, revision=_last_revision(owned) + 1)
         try:
-            answer = await self._client.create(REPLICA_SETS, made)
+            answer = await self.client.create(REPLICA_SETS, made)
         except ConflictError:
-            found = await self._client.get(REPLICA_SETS, made["metadata"]["name"], made["metadata"]["namespace"])
+            found = await self.client.get(REPLICA_SETS, made["metadata"]["name"], made["metadata"]["namespace"])
             reference = objects.controller_of(found)
             if reference is None or reference["uid"] != objects.uid(deployment):
                 raise
             answer = found
-        self._caches[REPLICA_SETS].observe(answer)
+        self.caches[REPLICA_SETS].observe(answer)
         return answer
 
     async def _number(self, deployment: Object, newest: Object, owned: Sequence[Object]) -> Object:
         """Give the newest ReplicaSet the highest revision (also when an old template came back), and say so above."""
         others = [item for item in owned if objects.uid(item) != objects.uid(newest)]
         number = max(_revision(newest), _last_revision(others) + 1)
-        metadata = newest["metadata"]
         if _revision(newest) != number:
             change = {"metadata": {"annotations": {REVISION: str(number)}}}
-            newest = await self._client.patch(REPLICA_SETS, metadata["name"], change, metadata["namespace"])
-            self._caches[REPLICA_SETS].observe(newest)
+            newest = await self.patch(REPLICA_SETS, newest, change)
         if objects.annotations(deployment).get(REVISION) != str(number):
-            above = deployment["metadata"]
             change = {"metadata": {"annotations": {REVISION: str(number)}}}
-            answer = await self._client.patch(DEPLOYMENTS, above["name"], change, above["namespace"])
-            self._caches[DEPLOYMENTS].observe(answer)
+            await self.patch(DEPLOYMENTS, deployment, change)
         return newest
 
     async def _resize(self, deployment: Object, newest: Object, *, paused: bool) -> None:
-        owned = self._caches.owned(REPLICA_SETS, objects.uid(deployment))
-        sizes = {item["metadata"]["name"]: size_of(item).desired for item in owned}
+        owned = self.owned(deployment)
+        by_name = {item["metadata"]["name"]: item for item in owned}
         old = [size_of(item) for item in by_age(owned) if objects.uid(item) != objects.uid(newest)]
         spec = deployment["spec"]
         bounds = rollouts.limits(spec)
@@ -86,18 +79,16 @@ class Deployments:
                 "metadata": {"annotations": {DESIRED: str(bounds.replicas), MAXIMUM: str(bounds.most)}},
                 "spec": {"replicas": replicas},
             }
-            answer = await self._client.patch(REPLICA_SETS, name, change, deployment["metadata"]["namespace"])
-            self._caches[REPLICA_SETS].observe(answer)
-            self._tell(deployment, name, sizes[name], replicas)
-
-    def _tell(self, deployment: Object, replica_set: str, before: int, after: int) -> None:
-        if before != after:
-            text = f"Scaled {'up' if after > before else 'down'} replica set {replica_set} from {before} to {after}"
-            self._recorder.record(deployment, "ScalingReplicaSet", text, component="deployment-controller")
+            before = size_of(by_name[name]).desired
+            await self.patch(REPLICA_SETS, by_name[name], change)
+            if before != replicas:
+                way = "up" if replicas > before else "down"
+                text = f"Scaled {way} replica set {name} from {before} to {replicas}"
+                self.tell(deployment, "ScalingReplicaSet", text)
 
     async def _forget(self, deployment: Object, newest: Object) -> None:
         """Delete the oldest empty ReplicaSets beyond the history to be kept."""
-        owned = self._caches.owned(REPLICA_SETS, objects.uid(deployment))
+        owned = self.owned(deployment)
         empty = [
             item
             for item in sorted(owned, key=_revision)
@@ -109,18 +100,17 @@ class Deployments:
         for item in empty[: max(0, excess)]:
             metadata = item["metadata"]
             try:
-                await self._client.delete(REPLICA_SETS, metadata["name"], metadata["namespace"], uid=metadata["uid"])
+                await self.client.delete(REPLICA_SETS, metadata["name"], metadata["namespace"], uid=metadata["uid"])
             except NotFoundError:
                 continue
 
     async def _report(self, deployment: Object) -> float | None:
-        watch = self._caches[DEPLOYMENTS]
-        current = watch.get(deployment["metadata"]["name"], deployment["metadata"]["namespace"])
+        current = self.find((deployment["metadata"]["namespace"], deployment["metadata"]["name"]))
         if current is None:
             return None
-        owned = self._caches.owned(REPLICA_SETS, objects.uid(deployment))
+        owned = self.owned(deployment)
         status, wait = status_of(current, owned, find_newest(current, owned), objects.now())
-        await write_status(self._client, watch, current, status)
+        await self.write_status(current, status)
         return wait
 
 

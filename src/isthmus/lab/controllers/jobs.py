@@ -5,11 +5,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from isthmus.lab import stamps
-from isthmus.lab.caches import Caches
-from isthmus.lab.client import JOBS, PODS, Client, Object
+from isthmus.lab.client import JOBS, Object
 from isthmus.lab.controllers import objects, pods
-from isthmus.lab.controllers.workloads import own, write_status
-from isthmus.lab.node.events import Recorder
+from isthmus.lab.controllers.workloads import Workloads
 from isthmus.lab.watch import Key
 
 KIND: Final = "Job"
@@ -17,27 +15,24 @@ BACK_OFF_LIMIT: Final = 6
 NAME_LABELS: Final = ("batch.kubernetes.io/job-name", "job-name")
 
 
-class Jobs:
-    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
-        self._client = client
-        self._caches = caches
-        self._recorder = recorder
+class Jobs(Workloads):
+    kind = KIND
+    resource = JOBS
 
     async def reconcile(self, key: Key) -> None:
-        job = self._caches[JOBS].objects.get(key)
+        job = self.find(key)
         if job is None or objects.deleting(job) or finished(job):
             return
-        owned = await own(self._client, self._caches, job, kind=KIND, api_version="batch/v1")
+        owned = await self.own(job)
         status = status_of(job, owned, objects.now())
-        watch = self._caches[PODS]
         active = [pod for pod in owned if objects.pod_active(pod)]
         if status.get("conditions"):
-            await pods.delete(self._client, watch, active, owner=job, recorder=self._recorder)
+            await self.delete(job, active)
         elif not job["spec"].get("suspend"):
             missing = parallelism(job, status["succeeded"]) - len(active)
             made = [_pod(job) for _ in range(missing)]
-            await pods.create(self._client, watch, made, owner=job, recorder=self._recorder)
-        await write_status(self._client, self._caches[JOBS], job, status)
+            await self.create(job, made)
+        await self.write_status(job, status)
 
 
 def finished(job: Object) -> bool:

@@ -1,19 +1,12 @@
-"""What every workload controller does to pods: make them from a template, end the least useful, count them."""
+"""The pods of a workload: made from its template, counted, and in the order in which they are given up."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from isthmus.lab.client import PODS, ApiError, Client, NotFoundError, Object
+from isthmus.lab.client import Object
 from isthmus.lab.controllers import objects
-from isthmus.lab.node.events import Recorder
-from isthmus.lab.watch import Watch
-
-FAILED: Final = "FailedCreate"
-AT_ONCE: Final = 16
-"""Creations and deletions under way at the same time, per workload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,51 +54,3 @@ def least_useful(pods: Iterable[Object]) -> list[Object]:
 
     youngest_first = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
     return sorted(youngest_first, key=usefulness)
-
-
-async def create(client: Client, watch: Watch, pods: Iterable[Object], *, owner: Object, recorder: Recorder) -> None:
-    """Create pods, a few at a time; each is in the cache when this returns. Their owner's events tell of refusals."""
-    limit = asyncio.Semaphore(AT_ONCE)
-    component = _controller(owner)
-
-    async def one(pod: Object) -> None:
-        async with limit:
-            try:
-                made = await client.create(PODS, pod)
-            except ApiError as error:
-                recorder.record(owner, FAILED, f"Error creating: {error}", warning=True, component=component)
-                raise
-        watch.observe(made)
-        recorder.record(owner, "SuccessfulCreate", f"Created pod: {made['metadata']['name']}", component=component)
-
-    await _all(one(pod) for pod in pods)
-
-
-async def delete(client: Client, watch: Watch, pods: Iterable[Object], *, owner: Object, recorder: Recorder) -> None:
-    """Ask for the end of pods, a few at a time; each shows as ending in the cache when this returns."""
-    limit = asyncio.Semaphore(AT_ONCE)
-
-    async def one(pod: Object) -> None:
-        metadata = pod["metadata"]
-        async with limit:
-            try:
-                answer = await client.delete(PODS, metadata["name"], metadata["namespace"], uid=metadata["uid"])
-            except NotFoundError:
-                return
-        if answer.get("kind") == "Pod" and objects.deleting(answer):
-            watch.observe(answer)
-        text = f"Deleted pod: {metadata['name']}"
-        recorder.record(owner, "SuccessfulDelete", text, component=_controller(owner))
-
-    await _all(one(pod) for pod in pods)
-
-
-def _controller(owner: Object) -> str:
-    return f"{str(owner.get('kind', 'workload')).lower()}-controller"
-
-
-async def _all(work: Iterable[Any]) -> None:
-    """Do everything, then raise the first thing that went wrong: one failure must not stop the rest."""
-    for result in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result

@@ -3,28 +3,24 @@
 from typing import Final
 
 from isthmus.lab import stamps
-from isthmus.lab.caches import Caches
-from isthmus.lab.client import PODS, REPLICA_SETS, ApiError, Client, Object
+from isthmus.lab.client import REPLICA_SETS, ApiError, Object
 from isthmus.lab.controllers import objects, pods
-from isthmus.lab.controllers.workloads import own, write_status
-from isthmus.lab.node.events import Recorder
+from isthmus.lab.controllers.workloads import FAILED, Workloads
 from isthmus.lab.watch import Key
 
 KIND: Final = "ReplicaSet"
 FAILURE: Final = "ReplicaFailure"
 
 
-class ReplicaSets:
-    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
-        self._client = client
-        self._caches = caches
-        self._recorder = recorder
+class ReplicaSets(Workloads):
+    kind = KIND
+    resource = REPLICA_SETS
 
     async def reconcile(self, key: Key) -> float | None:
-        replica_set = self._caches[REPLICA_SETS].objects.get(key)
+        replica_set = self.find(key)
         if replica_set is None:
             return None
-        owned = await own(self._client, self._caches, replica_set, kind=KIND)
+        owned = await self.own(replica_set)
         failure: ApiError | None = None
         try:
             if not objects.deleting(replica_set):
@@ -39,17 +35,16 @@ class ReplicaSets:
     async def _scale(self, replica_set: Object, owned: list[Object]) -> None:
         active = [pod for pod in owned if objects.pod_active(pod)]
         missing = int(replica_set["spec"].get("replicas", 1)) - len(active)
-        watch = self._caches[PODS]
         if missing > 0:
             made = [_pod(replica_set) for _ in range(missing)]
-            await pods.create(self._client, watch, made, owner=replica_set, recorder=self._recorder)
+            await self.create(replica_set, made)
         elif missing < 0:
             surplus = pods.least_useful(active)[:-missing]
-            await pods.delete(self._client, watch, surplus, owner=replica_set, recorder=self._recorder)
+            await self.delete(replica_set, surplus)
 
     async def _report(self, replica_set: Object, failure: ApiError | None) -> float | None:
         spec = replica_set["spec"]
-        owned = self._caches.owned(PODS, objects.uid(replica_set))
+        owned = self.owned(replica_set)
         counts = pods.count(owned, spec.get("minReadySeconds", 0), objects.now())
         wanted = (spec.get("template", {}).get("metadata", {}).get("labels") or {}).items()
         labeled = sum(objects.pod_active(pod) and wanted <= objects.labels(pod).items() for pod in owned)
@@ -61,7 +56,7 @@ class ReplicaSets:
             "observedGeneration": replica_set["metadata"].get("generation", 0),
             "conditions": _conditions(replica_set, failure),
         }
-        await write_status(self._client, self._caches[REPLICA_SETS], replica_set, status)
+        await self.write_status(replica_set, status)
         return counts.wait
 
 
@@ -71,7 +66,7 @@ def _conditions(replica_set: Object, failure: ApiError | None) -> list[Object]:
     others = [found for found in current if found["type"] != FAILURE]
     if failure is None:
         return others
-    condition = {"type": FAILURE, "status": "True", "reason": pods.FAILED, "message": str(failure)}
+    condition = {"type": FAILURE, "status": "True", "reason": FAILED, "message": str(failure)}
     return objects.conditions_with(current, condition, stamps.now())
 
 

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from isthmus.lab.caches import Caches
-from isthmus.lab.client import PODS, STATEFUL_SETS, Client, Object
+from isthmus.lab.client import STATEFUL_SETS, Object
 from isthmus.lab.controllers import objects, pods
-from isthmus.lab.controllers.workloads import own, write_status
-from isthmus.lab.node.events import Recorder
+from isthmus.lab.controllers.workloads import Workloads
 from isthmus.lab.watch import Key
 
 KIND: Final = "StatefulSet"
@@ -25,28 +23,25 @@ class Step:
     delete: tuple[Object, ...] = ()
 
 
-class StatefulSets:
-    def __init__(self, client: Client, caches: Caches, recorder: Recorder) -> None:
-        self._client = client
-        self._caches = caches
-        self._recorder = recorder
+class StatefulSets(Workloads):
+    kind = KIND
+    resource = STATEFUL_SETS
 
     async def reconcile(self, key: Key) -> float | None:
-        found = self._caches[STATEFUL_SETS].objects.get(key)
+        found = self.find(key)
         if found is None:
             return None
-        owned = await own(self._client, self._caches, found, kind=KIND)
+        owned = await self.own(found)
         revision = f"{key[1]}-{objects.template_hash(found['spec']['template'])}"
         if not objects.deleting(found):
-            watch = self._caches[PODS]
             step = next_step(found, owned, revision)
             made = [new_pod(found, ordinal, revision) for ordinal in step.create]
-            await pods.create(self._client, watch, made, owner=found, recorder=self._recorder)
-            await pods.delete(self._client, watch, step.delete, owner=found, recorder=self._recorder)
+            await self.create(found, made)
+            await self.delete(found, step.delete)
         return await self._report(found, revision)
 
     async def _report(self, found: Object, revision: str) -> float | None:
-        owned = self._caches.owned(PODS, objects.uid(found))
+        owned = self.owned(found)
         counts = pods.count(owned, found["spec"].get("minReadySeconds", 0), objects.now())
         updated = sum(objects.pod_active(pod) and objects.labels(pod).get(REVISION) == revision for pod in owned)
         status: dict[str, Any] = {
@@ -62,7 +57,7 @@ class StatefulSets:
             former = revision
         status["currentRevision"] = former
         status["currentReplicas"] = updated if former == revision else counts.replicas - updated
-        await write_status(self._client, self._caches[STATEFUL_SETS], found, status)
+        await self.write_status(found, status)
         return counts.wait
 
 
