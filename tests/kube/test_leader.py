@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.kube import api as fake
-from tests.kube.waiting import until
 
 from isthmus.kube.client import Client, connect
 from isthmus.kube.leader import Election, Observed, verdict
@@ -50,7 +49,6 @@ async def test_the_next_candidate_leads_when_the_first_one_stops(api: fake.Api) 
             second = group.create_task(two.run(lambda: lead("two")))
             first.cancel()
             assert await leading.get() == "two"
-            assert (one.leading, two.leading) == (False, True)
             second.cancel()
 
 
@@ -71,5 +69,4 @@ async def test_a_leader_that_cannot_renew_stops_leading(api: fake.Api) -> None:
             await began.wait()
             api.refuse = (503, "ServiceUnavailable", "down")
             await ended.wait()
-            await until(lambda: not election.leading)
             task.cancel()

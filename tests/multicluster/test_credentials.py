@@ -7,7 +7,7 @@ import pytest
 from isthmus import names
 from isthmus.kube.meta import Meta
 from isthmus.multicluster import credentials
-from isthmus.multicluster.objects import Secret
+from isthmus.resources.core import Secret
 
 from .values import link
 
@@ -29,4 +29,4 @@ def test_a_kubeconfig_that_runs_a_program_is_refused() -> None:
 
 
 def _secret(content: bytes) -> Secret:
-    return Secret(Meta(), {names.CREDENTIALS_KEY: base64.b64encode(content).decode()})
+    return Secret(Meta(), data={names.CREDENTIALS_KEY: base64.b64encode(content).decode()})

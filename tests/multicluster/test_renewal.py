@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry
 from isthmus import names
 from isthmus.kube.client import connect
 from isthmus.lab.api.tokens import Account
-from isthmus.multicluster import objects, tokens
+from isthmus.multicluster import tokens
 from isthmus.multicluster.metrics import Metrics
 from isthmus.multicluster.renewal import Renewal
+from isthmus.resources import core
 
 from .clusters import NAMESPACE, ROLES, SECRETS, Cluster
 from .values import link
@@ -112,7 +113,7 @@ async def test_credentials_that_a_person_gives_are_never_undone(west: Cluster, e
     """A renewal is under way with the old ones when they come: its write is refused, and the person's stays."""
     old, given = east.kubeconfig(token(east, age=LIFE * 0.9)), token(east, age=1)
     await west.give_credentials("east", old)
-    before = await west.client.get(objects.SECRETS, SECRET, NAMESPACE)
+    before = await west.client.get(core.SECRETS, SECRET, NAMESPACE)
     await west.give_credentials("east", east.kubeconfig(given))
     metrics = Metrics(CollectorRegistry())
     renewal = Renewal(link(), west.client, metrics=metrics, changed=lambda: None)
@@ -120,5 +121,5 @@ async def test_credentials_that_a_person_gives_are_never_undone(west: Cluster, e
     async with connect(old) as remote:
         await renewal.run(remote, old, before)
     await west.until(lambda: in_use(west) == given)
-    after = await west.client.get(objects.SECRETS, SECRET, NAMESPACE)
+    after = await west.client.get(core.SECRETS, SECRET, NAMESPACE)
     assert after.data == {names.CREDENTIALS_KEY: base64.b64encode(east.kubeconfig(given)).decode()}

@@ -4,7 +4,7 @@ import pytest
 
 from isthmus.kube.meta import Meta
 from isthmus.multicluster import trust
-from isthmus.multicluster.objects import ConfigMap
+from isthmus.resources.core import ConfigMap
 
 
 @pytest.mark.parametrize("data", [{}, {"trust-domain": "a"}, {"ca-bundle.crt": "PEM", "trust-domain": " "}])

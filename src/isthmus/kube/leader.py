@@ -56,7 +56,6 @@ class Election:
         self._seconds = seconds
         self._retry = retry
         self._seen: tuple[str, float] = ("", 0.0)
-        self.leading = False
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Until cancelled: wait for the lease, lead, and stop leading before anybody else can begin."""
@@ -69,7 +68,6 @@ class Election:
             await asyncio.sleep(self._retry)
 
     async def _lead(self, lead: Callable[[], Awaitable[None]]) -> None:
-        self.leading = True
         log.info("leading as %s", self._identity)
         try:
             async with asyncio.TaskGroup() as group:
@@ -79,7 +77,6 @@ class Election:
                 finally:
                     task.cancel()
         finally:
-            self.leading = False
             await asyncio.shield(self._release())
 
     async def _until_lost(self, task: "asyncio.Task[None]") -> None:

@@ -74,7 +74,6 @@ class CertificateInfo:
     issuer: str
     not_before: datetime
     not_after: datetime
-    is_ca: bool
     dns_names: tuple[str, ...]
     uris: tuple[str, ...]
     fingerprint: str
@@ -266,7 +265,6 @@ def _info(certificate: x509.Certificate) -> CertificateInfo:
         issuer=certificate.issuer.rfc4514_string(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        is_ca=may_sign(certificate),
         dns_names=dns_names,
         uris=uris,
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),

@@ -88,8 +88,6 @@ class Informer(Generic[T]):
         """Set by the first complete list, and from then on."""
         self.error: errors.KubeError | None = None
         """Why the copy is not current, None while it is."""
-        self.current_at: float = 0.0
-        """When (monotonic clock) the API server was last heard."""
         self._handlers: list[Handler[T]] = []
         self._version = ""
         """Where the watch continues; "" asks for a new list."""
@@ -226,7 +224,6 @@ class Informer(Generic[T]):
             handler(old, new)
 
     def _heard(self) -> None:
-        self.current_at = time.monotonic()
         if self.error is not None:
             log.info("following %s of %s again", self.kind.describe(self.namespace), self.client.server)
             self.error = None

@@ -12,11 +12,11 @@ from isthmus.multicluster import conditions, credentials, remote, tokens
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.local import Local
 from isthmus.multicluster.metrics import Metrics
-from isthmus.multicluster.objects import Secret
 from isthmus.multicluster.registration import Registration
 from isthmus.multicluster.remote import Remote
 from isthmus.multicluster.renewal import Renewal
 from isthmus.multicluster.status import Condition
+from isthmus.resources.core import Secret
 
 
 class Connection:

@@ -1,7 +1,5 @@
 """The Secret that leads to a linked cluster."""
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -10,9 +8,9 @@ import yaml
 
 from isthmus import names
 from isthmus.multicluster.links import Link
-from isthmus.multicluster.objects import Secret
 from isthmus.multicluster.status import Condition
 from isthmus.multicluster.tokens import Token
+from isthmus.resources.core import Secret
 
 _OUTSIDE: Final = frozenset(
     {"exec", "auth-provider", "tokenFile", "client-certificate", "client-key", "certificate-authority"}
@@ -83,15 +81,14 @@ def kubeconfig(link: Link, secret: Secret | None) -> bytes:
     where = f"Secret {link.namespace}/{link.credentials_secret}"
     if secret is None:
         raise Unusable("SecretMissing", f"{where} does not exist. {relink(link)}")
-    encoded = secret.data.get(names.CREDENTIALS_KEY)
-    if not encoded:
-        raise Unusable("SecretInvalid", f"{where} has no key {names.CREDENTIALS_KEY}. {relink(link)}")
     try:
-        content = base64.b64decode(encoded, validate=True)
-        parsed = yaml.safe_load(content)
-    except (binascii.Error, yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
+        content = secret.value(names.CREDENTIALS_KEY)
+        parsed = yaml.safe_load(content) if content else None
+    except (ValueError, yaml.YAMLError, RecursionError):
+        content = parsed = None
+    if not secret.data.get(names.CREDENTIALS_KEY):
+        raise Unusable("SecretInvalid", f"{where} has no key {names.CREDENTIALS_KEY}. {relink(link)}")
+    if content is None or not isinstance(parsed, dict):
         raise Unusable("SecretInvalid", f"{where} does not hold a kubeconfig. {relink(link)}")
     if found := sorted(_reaching_out(parsed)):
         raise Unusable(

@@ -11,17 +11,15 @@ from isthmus.kube.watch import Informer
 from isthmus.multicluster import trust
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.objects import (
-    CONFIG_MAPS,
     FEDERATED_TRUST_DOMAINS,
     LINKS,
     NAMESPACES,
-    SECRETS,
     SERVICES,
     SLICES,
-    Secret,
     Service,
     Slice,
 )
+from isthmus.resources.core import CONFIG_MAPS, SECRETS, Secret
 
 
 class Local:

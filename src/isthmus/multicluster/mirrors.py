@@ -107,7 +107,7 @@ def with_probe(
     if gateway is None or not free or not copies.fits(probe.metadata.name):
         return planned
     services = {**planned.services, probe.key: probe}
-    return Plan(services, {**planned.slices, **probe_slices(link, probe, gateway)}, planned.outcomes)
+    return Plan(services, {**planned.slices, **probe_slices(probe, gateway)}, planned.outcomes)
 
 
 def judge(
@@ -238,7 +238,7 @@ def probe_service(link: Link, gateway: Gateway | None) -> Service:
     return Service(Meta(namespace=link.namespace, name=name, labels=labels), ServiceSpec(tuple(ports)))
 
 
-def probe_slices(link: Link, probe: Service, gateway: Gateway) -> dict[Key, Slice]:
+def probe_slices(probe: Service, gateway: Gateway) -> dict[Key, Slice]:
     """Never marked as not ready: the probe is what finds out."""
     return copies.slices(
         probe,

@@ -103,28 +103,10 @@ class Named(msgspec.Struct, frozen=True):
     metadata: Meta
 
 
-class ConfigMap(msgspec.Struct, frozen=True):
-    metadata: Meta
-    data: dict[str, str] = {}
-
-
-class Secret(msgspec.Struct, frozen=True):
-    """A Secret; `data` stays base64."""
-
-    metadata: Meta
-    data: dict[str, str] = {}
-    type: str = ""
-
-    def __repr__(self) -> str:
-        return f"Secret({self.metadata.namespace}/{self.metadata.name})"
-
-
 SERVICES: Final = Kind("v1", "Service", "services", Service)
 SLICES: Final = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", Slice)
 READY_SLICES: Final = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", ReadySlice)
 NAMESPACES: Final = Kind("v1", "Namespace", "namespaces", Named, namespaced=False)
-CONFIG_MAPS: Final = Kind("v1", "ConfigMap", "configmaps", ConfigMap)
-SECRETS: Final = Kind("v1", "Secret", "secrets", Secret)
 LINKS: Final = plain(f"{names.LINK_GROUP}/{names.LINK_VERSION}", "Link", "links")
 FEDERATED_TRUST_DOMAINS: Final = plain(
     f"{names.FEDERATION_GROUP}/{names.FEDERATION_VERSION}", "FederatedTrustDomain", "federatedtrustdomains"

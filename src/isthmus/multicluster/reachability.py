@@ -83,10 +83,10 @@ class Reachability:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
-                for host, door in self._doors.items():
+                for door in self._doors.values():
                     several = len(self._doors) > 1
                     if several and door.task is None:
-                        door.task = group.create_task(self._probe(host, door))
+                        door.task = group.create_task(self._probe(door))
                     elif not several and door.task is not None:
                         door.task.cancel()
                         door.task = None
@@ -109,7 +109,7 @@ class Reachability:
             port = next(number for number in range(first, first + len(taken) + 1) if number not in taken)
         return _Door(port, Liveness("Down" if before.get("alive") == "False" else "Probing"))
 
-    async def _probe(self, host: Host, door: _Door) -> None:
+    async def _probe(self, door: _Door) -> None:
         def told(liveness: Liveness, _: bool) -> None:
             before, door.liveness = door.liveness, liveness
             now = time.monotonic()

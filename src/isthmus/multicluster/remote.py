@@ -15,12 +15,13 @@ from isthmus.kube.meta import Key
 from isthmus.kube.watch import Informer, Signal
 from isthmus.multicluster import credentials, trust
 from isthmus.multicluster.links import Link, Mode
-from isthmus.multicluster.objects import CONFIG_MAPS, SERVICES, Service
+from isthmus.multicluster.objects import SERVICES, Service
 from isthmus.multicluster.plans import Export
 from isthmus.multicluster.published import GATEWAY_SERVICES, GatewayService
 from isthmus.multicluster.pulse import Pulse
 from isthmus.multicluster.readiness import Readiness
 from isthmus.multicluster.status import Condition
+from isthmus.resources.core import CONFIG_MAPS
 
 API_SERVICE: Final[Key] = ("default", "kubernetes")
 _REASONS: Final[tuple[tuple[type[errors.KubeError], str], ...]] = (

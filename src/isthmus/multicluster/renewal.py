@@ -17,7 +17,7 @@ from isthmus.multicluster import tokens
 from isthmus.multicluster.credentials import Used
 from isthmus.multicluster.links import Link
 from isthmus.multicluster.metrics import Metrics
-from isthmus.multicluster.objects import SECRETS, Secret
+from isthmus.resources.core import SECRETS, Secret
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from isthmus import names
 from isthmus.kube.kinds import Object
-from isthmus.multicluster.objects import ConfigMap
+from isthmus.resources.core import ConfigMap
 
 
 @dataclass(frozen=True, slots=True)

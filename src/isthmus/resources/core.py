@@ -154,9 +154,14 @@ class ConfigMap(msgspec.Struct, frozen=True, gc=False):
 
 
 class Secret(msgspec.Struct, frozen=True, gc=False):
+    """A Secret, which shows nobody what is in it; `data` stays base64."""
+
     metadata: Meta = Meta()
     type: str = ""
     data: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Secret({self.metadata.namespace}/{self.metadata.name})"
 
     def value(self, key: str) -> bytes | None:
         """The decoded value, None when absent; raises ValueError when it is not base64."""

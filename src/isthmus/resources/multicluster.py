@@ -3,37 +3,19 @@
 import msgspec
 
 from isthmus import names
-from isthmus.kube.kinds import Kind, Object
+from isthmus.kube.kinds import Kind
 from isthmus.kube.meta import Key, Meta
 from isthmus.resources import gateways
 
 
-class ProbeSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """How the gateway of the target is probed; all strings, as Linkerd has it."""
-
-    path: str = "/ready"
-    port: str = str(names.GATEWAY_PROBE_PORT)
-    period: str = "3s"
-    timeout: str = "30s"
-    failure_threshold: str = "3"
-
-
 class LinkSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """Selectors are kept as they are written; None and {} select nothing."""
+    """What proxies and people are told; the Link controller reads the rest as it is written."""
 
     target_cluster_name: str = ""
-    target_cluster_domain: str = "cluster.local"
-    target_cluster_linkerd_namespace: str = names.CONTROL_PLANE_NAMESPACE
     cluster_credentials_secret: str = ""
     gateway_address: str = ""
     gateway_port: str = ""
     gateway_identity: str = ""
-    probe_spec: ProbeSpec = ProbeSpec()
-    selector: Object | None = None
-    remote_discovery_selector: Object | None = None
-    federated_service_selector: Object | None = None
-    excluded_annotations: tuple[str, ...] | None = None
-    excluded_labels: tuple[str, ...] | None = None
 
 
 class GatewayStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
