@@ -82,13 +82,7 @@ def _fits(found: Object, node: Object) -> bool:
 
 
 def _pod(found: Object, node: str, revision: str) -> Object:
-    metadata = found["metadata"]
-    pod = pods.from_template(
-        found["spec"]["template"],
-        namespace=metadata["namespace"],
-        name=f"{metadata['name']}-",
-        owner=objects.owner_reference(found, kind=KIND, api_version="apps/v1"),
-    )
+    pod = pods.from_template(found, kind=KIND)
     pod["metadata"]["labels"][REVISION] = revision
     pod["spec"]["nodeName"] = node
     return pod

@@ -76,12 +76,7 @@ def _condition(kind: str, reason: str, message: str, stamp: str) -> Object:
 
 def _pod(job: Object) -> Object:
     metadata = job["metadata"]
-    pod = pods.from_template(
-        job["spec"]["template"],
-        namespace=metadata["namespace"],
-        name=f"{metadata['name']}-",
-        owner=objects.owner_reference(job, kind=KIND, api_version="batch/v1"),
-    )
+    pod = pods.from_template(job, kind=KIND, api_version="batch/v1")
     uid = objects.uid(job)
     pod["metadata"]["labels"] |= dict.fromkeys(NAME_LABELS, metadata["name"])
     pod["metadata"]["labels"] |= {"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid}

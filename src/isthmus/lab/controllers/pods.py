@@ -1,9 +1,8 @@
 """The pods of a workload: made from its template, counted, and in the order in which they are given up."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from isthmus.lab.client import Object
 from isthmus.lab.controllers import objects
@@ -27,19 +26,20 @@ def count(pods: Iterable[Object], min_ready_seconds: int, now: datetime) -> Coun
     return Counts(len(active), len(ready), len(ready) - len(pending), min(pending, default=None))
 
 
-def from_template(template: Mapping[str, Any], *, namespace: str, name: str, owner: Object) -> Object:
-    """A pod as its template says. A `name` that ends with a dash is completed by the API server."""
+def from_template(owner: Object, *, kind: str, api_version: str = "apps/v1", name: str = "") -> Object:
+    """A pod as its owner's template says. Without a name the API server completes the owner's."""
+    template = owner["spec"]["template"]
     metadata = template.get("metadata") or {}
-    named = {"generateName": name} if name.endswith("-") else {"name": name}
+    named = {"name": name} if name else {"generateName": f"{owner['metadata']['name']}-"}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             **named,
-            "namespace": namespace,
+            "namespace": owner["metadata"]["namespace"],
             "labels": dict(metadata.get("labels") or {}),
             "annotations": dict(metadata.get("annotations") or {}),
-            "ownerReferences": [owner],
+            "ownerReferences": [objects.owner_reference(owner, kind=kind, api_version=api_version)],
         },
         "spec": dict(template["spec"]),
     }

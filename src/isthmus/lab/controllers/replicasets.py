@@ -36,7 +36,7 @@ class ReplicaSets(Workloads):
         active = [pod for pod in owned if objects.pod_active(pod)]
         missing = int(replica_set["spec"].get("replicas", 1)) - len(active)
         if missing > 0:
-            made = [_pod(replica_set) for _ in range(missing)]
+            made = [pods.from_template(replica_set, kind=KIND) for _ in range(missing)]
             await self.create(replica_set, made)
         elif missing < 0:
             surplus = pods.least_useful(active)[:-missing]
@@ -68,13 +68,3 @@ def _conditions(replica_set: Object, failure: ApiError | None) -> list[Object]:
         return others
     condition = {"type": FAILURE, "status": "True", "reason": FAILED, "message": str(failure)}
     return objects.conditions_with(current, condition, stamps.now())
-
-
-def _pod(replica_set: Object) -> Object:
-    metadata = replica_set["metadata"]
-    return pods.from_template(
-        replica_set["spec"]["template"],
-        namespace=metadata["namespace"],
-        name=f"{metadata['name']}-",
-        owner=objects.owner_reference(replica_set, kind=KIND, api_version="apps/v1"),
-    )

@@ -117,12 +117,7 @@ def new_pod(found: Object, ordinal: int, revision: str) -> Object:
     """The pod with this number, with a host name of its own below the governing service."""
     metadata, spec = found["metadata"], found["spec"]
     name = f"{metadata['name']}-{ordinal}"
-    pod = pods.from_template(
-        spec["template"],
-        namespace=metadata["namespace"],
-        name=name,
-        owner=objects.owner_reference(found, kind=KIND, api_version="apps/v1"),
-    )
+    pod = pods.from_template(found, kind=KIND, name=name)
     pod["metadata"]["labels"] |= {REVISION: revision, POD_NAME: name, POD_INDEX: str(ordinal)}
     pod["spec"] |= {"hostname": name}
     if spec.get("serviceName"):
