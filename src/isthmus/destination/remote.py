@@ -88,11 +88,7 @@ class Remotes:
                 self._credentials.follow(links, group)
                 self._forget_all_but({link.cluster for link in links})
                 self._adjust(group)
-                try:
-                    async with asyncio.timeout(self._until_next_release()):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+                await self._wake.wait(self._until_next_release())
 
     # --- what is followed ---------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -245,7 +246,9 @@ class Signal:
         """Also usable as a handler of an informer."""
         self._event.set()
 
-    async def wait(self) -> None:
-        """Return when there was a change since the last return."""
-        await self._event.wait()
+    async def wait(self, seconds: float | None = None) -> None:
+        """Return when there was a change since the last return, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
         self._event.clear()

@@ -58,11 +58,7 @@ class Addresses:
             problems = await self._look_up({host.host for host in hosts if not gateways.address(host.host)})
             if hosts == self._hosts:
                 self._tell(Found(self._addresses(), " ".join(problems)))
-            try:
-                async with asyncio.timeout(_RETRY if problems else EVERY):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+            await self._changed.wait(_RETRY if problems else EVERY)
 
     def _addresses(self) -> tuple[tuple[Host, str], ...]:
         found: dict[Host, str] = {}

@@ -215,11 +215,7 @@ class Controller:
             linked = {link.target for link in self._links()}
             for target in sorted(self._mirrored_clusters() - linked):
                 await self._remove_orphans(target)
-            try:
-                async with asyncio.timeout(_SWEEP):
-                    await self._assigned.wait()
-            except TimeoutError:
-                continue
+            await self._assigned.wait(_SWEEP)
 
     async def _remove_orphans(self, target: str) -> None:
         if self.local.links.error is not None:

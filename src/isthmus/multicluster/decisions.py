@@ -28,11 +28,7 @@ async def decide(local: Local) -> None:
     local.on_roots_change(changed.set)
     failed = False
     while True:
-        try:
-            async with asyncio.timeout(_RETRY if failed else None):
-                await changed.wait()
-        except TimeoutError:
-            log.debug("deciding on registrations again")
+        await changed.wait(_RETRY if failed else None)
         failed = not await decide_once(local)
         await asyncio.sleep(_PAUSE)
 

@@ -63,11 +63,7 @@ class Federation:
         complete = True
         self._changed.set()
         while True:
-            try:
-                async with asyncio.timeout(None if complete else _RETRY):
-                    await self._changed.wait()
-            except TimeoutError:
-                log.debug("trying to write federated services again")
+            await self._changed.wait(None if complete else _RETRY)
             async with self._writing:
                 complete = await self._once()
 

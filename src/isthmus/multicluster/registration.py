@@ -1,6 +1,5 @@
 """Registers this cluster's roots with a linked cluster, and keeps the registration true."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -59,11 +58,7 @@ class Registration:
                 self.condition = condition
                 self._changed.set()
             pause = _PENDING[min(tries, len(_PENDING)) - 1] if tries else _LOOK_AGAIN
-            try:
-                async with asyncio.timeout(pause):
-                    await self._remote.roots_changed.wait()
-            except TimeoutError:
-                continue
+            await self._remote.roots_changed.wait(pause)
 
     async def _step(self) -> Condition:
         own, theirs, link = self._own(), self._remote.roots, self._remote.link

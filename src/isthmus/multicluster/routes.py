@@ -55,11 +55,7 @@ class RouteStatus:
         complete = True
         self._changed.set()
         while True:
-            try:
-                async with asyncio.timeout(None if complete else _RETRY):
-                    await self._changed.wait()
-            except TimeoutError:
-                log.debug("writing the status of routes again")
+            await self._changed.wait(None if complete else _RETRY)
             complete = await self._once()
             await asyncio.sleep(_PAUSE)
 

@@ -126,11 +126,7 @@ class Worker:
     async def _keep_mirrors(self) -> None:
         tries = 0
         while True:
-            try:
-                async with asyncio.timeout(_RETRY[min(tries, len(_RETRY)) - 1] if tries else None):
-                    await self._changed.wait()
-            except TimeoutError:
-                log.debug("trying to mirror %s again", self.link.target)
+            await self._changed.wait(_RETRY[min(tries, len(_RETRY)) - 1] if tries else None)
             tries = tries + 1 if await self._mirror() else 0
 
     async def _mirror(self) -> bool:
@@ -166,11 +162,7 @@ class Worker:
         self._settle()
         while True:
             unsettled = self._settled_by - time.monotonic()
-            try:
-                async with asyncio.timeout(unsettled if unsettled > 0 else _LOOK_AT_WATCHES):
-                    await self._status_changed.wait()
-            except TimeoutError:
-                pass
+            await self._status_changed.wait(unsettled if unsettled > 0 else _LOOK_AT_WATCHES)
             known = self._knowledge()
             if time.monotonic() < self._settled_by and not known.complete:
                 continue
