@@ -19,7 +19,8 @@ from isthmus.destination.session import MISSING, PENDING, Answer, Unanswered
 from isthmus.destination.wire import Served
 from isthmus.mesh import exports, failback, splits
 from isthmus.mesh.model import OutboundCluster
-from isthmus.mesh.state import RemoteKey, State, Topic
+from isthmus.mesh.state import RemoteKey, State
+from isthmus.mesh.topics import Topic
 from isthmus.resources.keys import Key
 
 log = logging.getLogger(__name__)

@@ -1,16 +1,16 @@
-"""Everything observed, indexed for the questions that proxies ask, with a trace of what each answer depended on.
+"""Everything observed, indexed for the questions that proxies ask.
 
-Writers put old and new values of objects and learn nothing; the topics that changed collect in `changed`. A question
-asked inside `trace` also yields the topics that it read, so that whoever keeps the answer knows when to ask again.
+Writers put old and new values of objects and learn nothing; `topics` tell what changed, and what an answer depended on.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TypeVar
 
 from isthmus import names
 from isthmus.mesh import routes
+from isthmus.mesh.slices import Slices, addresses
+from isthmus.mesh.topics import FEDERATION, LINKS, OPAQUE_PORTS, ROOTS, Topics
 from isthmus.mesh.workloads import Workload
 from isthmus.resources import ports
 from isthmus.resources.core import Namespace, Service
@@ -19,16 +19,6 @@ from isthmus.resources.keys import Key
 from isthmus.resources.multicluster import FederatedTrustDomain, Link
 from isthmus.resources.routes import HTTPRoute
 from isthmus.resources.splits import TrafficSplit
-
-T = TypeVar("T")
-
-Topic = tuple[str, ...]
-"""Something an answer may depend on, such as `("service", "shop", "web")`."""
-
-LINKS: Topic = ("links",)
-FEDERATION: Topic = ("federation",)
-ROOTS: Topic = ("roots",)
-OPAQUE_PORTS: Topic = ("opaque ports",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +37,13 @@ RemoteKey = tuple[str, str, str]
 """Linked cluster, namespace, name."""
 
 
-class State:
+class State(Topics):
     """One cluster and the parts of linked ones that were asked for."""
 
     def __init__(self, *, trust_domain: str, cluster_networks: Iterable[str] = (), roots: str = "") -> None:
+        super().__init__()
         self.trust_domain = trust_domain
         self.cluster_networks = tuple(cluster_networks)
-        self.changed: set[Topic] = set()
         self._networks: list[IPv4Network | IPv6Network] = [ip_network(each) for each in self.cluster_networks]
         self._roots = roots
         self._issuer = ""
@@ -62,35 +52,13 @@ class State:
         self._namespaces: dict[str, Namespace] = {}
         self._workloads: dict[Key, Workload] = {}
         self._workload_at: dict[str, Key] = {}
-        self._slices: dict[Key, dict[Key, EndpointSlice]] = {}
-        self._backed: dict[str, dict[Key, Key]] = {}
+        self._slices = Slices()
         self._links: dict[Key, Link] = {}
         self._federated: dict[Key, FederatedTrustDomain] = {}
         self._remotes: dict[RemoteKey, Remote] = {}
         self._splits: dict[Key, dict[Key, TrafficSplit]] = {}
         self._routes: dict[Key, dict[tuple[str, str, str], HTTPRoute]] = {}
         self._opaque_ports: tuple[int, ...] | None = None
-        self._read: set[Topic] | None = None
-
-    # --- tracing ------------------------------------------------------------------------------------------------
-
-    def trace(self, question: Callable[[], T]) -> tuple[T, frozenset[Topic]]:
-        """The answer and the topics that it depends on."""
-        outer, self._read = self._read, set()
-        try:
-            answer = question()
-            return answer, frozenset(self._read)
-        finally:
-            self._read = outer
-
-    def take_changed(self) -> set[Topic]:
-        """The topics that changed since the last call."""
-        taken, self.changed = self.changed, set()
-        return taken
-
-    def _note(self, *topic: str) -> None:
-        if self._read is not None:
-            self._read.add(topic)
 
     # --- writes: old and new value of one object ----------------------------------------------------------------
 
@@ -144,12 +112,9 @@ class State:
         self.changed.add(("pod", *key))
 
     def set_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        for each, present in ((old, False), (new, True)):
-            if each is None or (service := each.service) is None:
-                continue
-            self._file_slice(each, service, present=present)
+        for service in self._slices.change(old, new):
             self.changed.add(("slices", *service))
-        for address in _addresses(old) | _addresses(new):
+        for address in addresses(old) | addresses(new):
             self.changed.add(("backed", address))
 
     def set_link(self, old: Link | None, new: Link | None) -> None:
@@ -227,12 +192,12 @@ class State:
 
     def slices(self, service: Key) -> tuple[EndpointSlice, ...]:
         self._note("slices", *service)
-        return tuple(self._slices.get(service, {}).values())
+        return self._slices.of(service)
 
     def backed_by(self, host: str) -> tuple[Key, ...]:
         """The Services that list this address, ready or not."""
         self._note("backed", host)
-        return tuple(sorted(set(self._backed.get(host, {}).values())))
+        return self._slices.listing(host)
 
     def split(self, service: Key) -> TrafficSplit | None:
         """How the traffic of a service is shared; the oldest counts, should there be several."""
@@ -324,30 +289,9 @@ class State:
         if not filed:
             self._routes.pop(service, None)
 
-    def _file_slice(self, item: EndpointSlice, service: Key, *, present: bool) -> None:
-        key = item.metadata.key
-        if present:
-            self._slices.setdefault(service, {})[key] = item
-            for address in _addresses(item):
-                self._backed.setdefault(address, {})[key] = service
-            return
-        filed = self._slices.get(service, {})
-        filed.pop(key, None)
-        if not filed:
-            self._slices.pop(service, None)
-        for address in _addresses(item):
-            backed = self._backed.get(address, {})
-            backed.pop(key, None)
-            if not backed:
-                self._backed.pop(address, None)
-
 
 def _age(item: Link | FederatedTrustDomain | TrafficSplit | HTTPRoute) -> tuple[str, Key]:
     return item.metadata.creation_timestamp, item.metadata.key
-
-
-def _addresses(item: EndpointSlice | None) -> set[str]:
-    return {address for endpoint in (item.endpoints or () if item else ()) for address in endpoint.addresses}
 
 
 def _opaque_annotation(item: Service | Namespace | None) -> str | None:
