@@ -143,14 +143,17 @@ def issuer(
 @cluster_options
 @output_option
 def webhook(*, cluster: Cluster, output: Any) -> None:
-    """Print a new certificate for the injector. The API server goes on accepting the old one, so no pod is missed."""
+    """Print another authority for the injector's certificates, which it renews by itself.
+
+    The API server goes on believing the old one, so no pod is missed.
+    """
     from isthmus.install import certificates
 
     with connected(cluster) as client:
         secret = _get(client, SECRETS, names.INJECTOR_TLS_SECRET, names.CONTROL_PLANE_NAMESPACE)
         configuration = _get(client, WEBHOOKS, names.INJECTOR_WEBHOOK)
         domain = str(ControlPlane(client).values().get("clusterDomain") or "cluster.local")
-    click.echo("step 1 of 1: a new certificate for the injector", err=True)
+    click.echo("step 1 of 1: another authority for the injector's certificates", err=True)
     click.echo(
         render(certificates.renewed_webhook(configuration, secret, domain, now=datetime.now(UTC)), output), nl=False
     )
