@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from isthmus.injector import main as process
+from isthmus.injector.mounted import Mounted
 from isthmus.injector.server import Webhook
 from isthmus.kube import pki, tls
 from isthmus.kube.errors import Unreachable
@@ -48,7 +49,7 @@ class Clock:
 
 
 class Service:
-    def __init__(self, port: int, registry: CollectorRegistry, mounted: process.Mounted) -> None:
+    def __init__(self, port: int, registry: CollectorRegistry, mounted: Mounted) -> None:
         self.port = port
         self.registry = registry
         self.mounted = mounted
@@ -90,7 +91,7 @@ async def running(namespaces: Namespaces, folder, *, clock: Clock | None = None)
     flags: argparse.Namespace = process.parser().parse_args(
         ["--trust-domain=td.example", f"--tls-dir={folder}", f"--trust-anchors-file={folder / 'ca-bundle.crt'}"]
     )
-    mounted, registry = process.Mounted(flags, clock or Clock()), CollectorRegistry()
+    mounted, registry = process.mounted_by(flags, clock or Clock()), CollectorRegistry()
     bound = asyncio.get_running_loop().create_future()
     webhook = Webhook(mounted.current, namespaces, registry)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:

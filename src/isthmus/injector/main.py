@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import logging
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,89 +11,15 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 
 from isthmus import names
-from isthmus.injector import certificate
 from isthmus.injector.config import Config
+from isthmus.injector.mounted import Mounted
 from isthmus.injector.server import Webhook
-from isthmus.kube import admin, client, files, pki, process, tls
+from isthmus.kube import admin, client, process
 from isthmus.kube.errors import NotFound
 from isthmus.kube.process import until_terminated
 from isthmus.resources.core import NAMESPACES
 
-log: Final = logging.getLogger(__name__)
-
 SHUTDOWN_SECONDS: Final = 5.0
-RENEWAL_CHECK_SECONDS: Final = 60.0
-
-
-class Mounted:
-    """What the mounted files hold: the server's certificate, and the configuration that goes into pods."""
-
-    def __init__(self, flags: argparse.Namespace, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._flags = flags
-        self._now = now
-        self._pair = pki.KeyPair("", "")
-        self._renew_at: datetime | None = None
-        self.tls: ssl.SSLContext | None = None
-        self.config: Config | None = None
-        self.usable = asyncio.Event()
-
-    @property
-    def waiting_for(self) -> str | None:
-        if self.tls is None:
-            return "no usable certificate for the webhook; see the log"
-        return "no usable trust anchors; see the log" if self.config is None else None
-
-    def current(self) -> Config:
-        assert self.config is not None
-        return self.config
-
-    async def follow_certificate(self, *, every: float = files.CHECK_SECONDS) -> None:
-        folder: Path = self._flags.tls_dir
-        async for contents in files.changes(folder / "tls.crt", folder / "tls.key", every=every):
-            try:
-                self._pair = pki.KeyPair(contents["tls.crt"], contents["tls.key"])
-            except KeyError as missing:
-                log.error("the webhook has no certificate: %s is not in %s", missing, folder)
-            else:
-                self._present()
-            self._check()
-
-    async def renew_certificate(self, *, every: float = RENEWAL_CHECK_SECONDS) -> None:
-        """Renewal goes by the wall clock, which may jump."""
-        while True:
-            await asyncio.sleep(every)
-            if self._renew_at is not None and self._now() >= self._renew_at:
-                self._present()
-
-    def _present(self) -> None:
-        try:
-            pair, renew_at = certificate.shown(self._pair, self._now())
-            if self.tls is None:
-                self.tls = tls.server_context(pair)
-            else:
-                tls.present(self.tls, pair)
-        except (pki.CertificateError, ssl.SSLError, OSError) as error:
-            log.error("the webhook's certificate in %s cannot be used: %s", self._flags.tls_dir, error)
-        else:
-            self._renew_at = renew_at
-            if renew_at is not None:
-                log.info("the webhook has a new certificate", extra={"renew_at": renew_at.isoformat()})
-
-    async def follow_trust_anchors(self, *, every: float = files.CHECK_SECONDS) -> None:
-        flags, file = self._flags, self._flags.trust_anchors_file
-        async for contents in files.changes(file, every=every):
-            anchors = contents.get(file.name, "")
-            try:
-                pki.load_certificates(anchors)
-            except pki.CertificateError as error:
-                log.error("the trust anchors in %s cannot be used: %s", file, error)
-                continue
-            self.config = configuration(flags, anchors)
-            self._check()
-
-    def _check(self) -> None:
-        if self.waiting_for is None:
-            self.usable.set()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -152,8 +76,17 @@ def configuration(flags: argparse.Namespace, trust_anchors: str) -> Config:
     )
 
 
+def mounted_by(flags: argparse.Namespace, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Mounted:
+    return Mounted(
+        tls_dir=flags.tls_dir,
+        trust_anchors_file=flags.trust_anchors_file,
+        configuration=lambda anchors: configuration(flags, anchors),
+        now=now,
+    )
+
+
 async def _run(flags: argparse.Namespace) -> None:
-    mounted = Mounted(flags)
+    mounted = mounted_by(flags)
     async with client.connect() as kube:
 
         async def annotations(namespace: str) -> Mapping[str, str]:
