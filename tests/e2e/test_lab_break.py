@@ -41,8 +41,8 @@ TOLD = {"code": "response_code", "connected": "time_connect", "took": "time_tota
 
 
 def address(lab: Lab) -> str:
-    """Of the pod, which gets another one when its node starts anew."""
-    found: str = lab.get(EAST, "pod", "victim")["status"]["podIP"]
+    """Of the pod, which gets another one when its node starts anew, and has none for a moment before."""
+    found: str = lab.get(EAST, "pod", "victim")["status"].get("podIP", "")
     return found
 
 
