@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from isthmus import names
@@ -17,11 +16,12 @@ from isthmus.identity.server import Certifier, Metrics
 from isthmus.identity.tokens import Reviewer, TokenReviewer
 from isthmus.kube import admin, client, durations, files, pki, process
 from isthmus.kube.process import until_terminated
+from isthmus.kube.serving import serving
 
 log: Final = logging.getLogger(__name__)
 
 RENEWAL_CHECK_SECONDS: Final = 30.0
-SHUTDOWN_SECONDS: Final = 5.0
+KEEPALIVE_SECONDS: Final = 30.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -109,24 +109,12 @@ async def serve(
     bound: "asyncio.Future[int] | None" = None,
 ) -> None:
     """Serve `/certify` from the moment there is an issuer; `bound` learns the port."""
-    runner = web.AppRunner(
-        Certifier(authority, reviewer, Metrics(registry)).application(),
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=30,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
     await usable.wait()
-    host, _, port = listen.rpartition(":")
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host or None, int(port), ssl_context=authority.tls)
-        await site.start()
+    application = Certifier(authority, reviewer, Metrics(registry)).application()
+    async with serving(application, listen, tls=authority.tls, keepalive_seconds=KEEPALIVE_SECONDS) as port:
         if bound is not None:
-            bound.set_result(runner.addresses[0][1])
+            bound.set_result(port)
         await asyncio.Event().wait()
-    finally:
-        await runner.cleanup()
 
 
 async def _serve_admin(authority: Authority, address: str) -> None:

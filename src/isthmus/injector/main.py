@@ -5,9 +5,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-from aiohttp import web
 from prometheus_client import REGISTRY
 
 from isthmus import names
@@ -17,9 +15,8 @@ from isthmus.injector.server import Webhook
 from isthmus.kube import admin, client, process
 from isthmus.kube.errors import NotFound
 from isthmus.kube.process import until_terminated
+from isthmus.kube.serving import serving
 from isthmus.resources.core import NAMESPACES
-
-SHUTDOWN_SECONDS: Final = 5.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -107,18 +104,10 @@ async def _run(flags: argparse.Namespace) -> None:
 async def serve(mounted: Mounted, webhook: Webhook, *, listen: str, bound: "asyncio.Future[int] | None" = None) -> None:
     """Serve from the moment there is a certificate and a configuration; `bound` learns the port."""
     await mounted.usable.wait()
-    runner = web.AppRunner(
-        webhook.application(), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
-    )
-    host, _, port = listen.rpartition(":")
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host or None, int(port), ssl_context=mounted.tls).start()
+    async with serving(webhook.application(), listen, tls=mounted.tls) as port:
         if bound is not None:
-            bound.set_result(runner.addresses[0][1])
+            bound.set_result(port)
         await asyncio.Event().wait()
-    finally:
-        await runner.cleanup()
 
 
 async def _serve_admin(mounted: Mounted, address: str) -> None:
