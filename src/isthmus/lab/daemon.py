@@ -20,6 +20,7 @@ from isthmus.lab import breaking, wan
 from isthmus.lab.config import RECORDED, Health, LabDir
 from isthmus.lab.faults import Faults, How, hold
 from isthmus.lab.forks import Server, fork, prepare
+from isthmus.lab.node.commands import wait_without_threads
 from isthmus.lab.node.network import NAMESPACES
 from isthmus.lab.topology import CLUSTER_DOMAIN, FLAT_POD_NETWORK, SERVICE_NETWORK, Cluster
 
@@ -219,6 +220,7 @@ def main() -> None:
     clusters = lab.clusters(arguments.clusters.split(","), flat=arguments.flat)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], check=True, timeout=10)
     socket.sethostname("isthmus-lab")
+    wait_without_threads()
     asyncio.run(wan.build(clusters))
     prepare()
     listen_fds = [int(number) for number in arguments.listen_fds.split(",")]

@@ -17,6 +17,7 @@ from isthmus.lab.client import Client
 from isthmus.lab.controllers import manager
 from isthmus.lab.images import Images
 from isthmus.lab.node import dns, kubeproxy, registration, streams
+from isthmus.lab.node.commands import wait_without_threads
 from isthmus.lab.node.kubelet import WATCHED, Kubelet
 
 log = logging.getLogger("isthmus.lab.node")
@@ -92,9 +93,7 @@ def main() -> None:
     given = parse(sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.umask(0o022)  # what is made for containers must be readable by every user in them
-    if sys.version_info < (3, 12):
-        # The default before 3.12 waits for every child in a thread of its own.
-        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+    wait_without_threads()
     with suppress(asyncio.CancelledError):
         asyncio.run(run(given))
 
