@@ -149,3 +149,17 @@ async def test_more_than_a_config_map_holds_is_said_and_what_fits_is_kept(
         memory.learned(OTHER, said("10.244.0.9"))
         await until(lambda: memory.recall(OTHER) == said("10.244.0.9"))
         assert written(local) == {"east_shop_other"}
+
+
+async def test_a_config_map_that_may_not_be_written_is_named_once_with_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with cluster() as local, remembering(local, linked()) as memory:
+        await local.watching.wait()
+        local.refuse = (403, "Forbidden", "no")
+        memory.learned(WEB, said("10.244.0.7"))
+        before = len(local.requests)
+        await until(lambda: len(local.requests) > before + 3)
+        assert caplog.text.count("Apply what `linkerd install` prints again") == 1
+        local.refuse = None
+        await until(lambda: written(local) == {"east_shop_web"})

@@ -177,7 +177,9 @@ class Memory:
             self._due |= due
             self._released |= released - self._learned.keys()
             self._wake.set()
-            self._tell("write", str(error))
+            missing = isinstance(error, errors.NotFound | errors.Forbidden)
+            advice = ". Apply what `linkerd install` prints again" if missing else ""
+            self._tell("write", f"{error}{advice}")
         else:
             self._tell("write", "")
 
