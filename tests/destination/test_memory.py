@@ -89,6 +89,19 @@ async def test_a_start_while_the_cluster_is_away_loses_nobody_until_no_proxy_ask
             await until(lambda: not written(local))
 
 
+async def test_the_word_of_another_replica_counts_also_when_it_comes_later() -> None:
+    async with (
+        cluster() as local,
+        fake.running() as east,
+        following(local, east, remembering=True, first_answer_seconds=0.02) as here,
+    ):
+        here.remotes.want(WEB)
+        assert await here.known() == []
+        async with remembering(local, here.state) as other:
+            other.learned(WEB, said("10.244.0.7"))
+            assert await here.known() == ["web-10.244.0.7 default"]
+
+
 async def test_what_was_said_through_another_link_of_that_name_is_not_believed() -> None:
     async with cluster() as local:
         async with remembering(local, linked(uid="first")) as memory:

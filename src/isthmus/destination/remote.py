@@ -182,12 +182,18 @@ class Remotes:
                     del followers[key]
 
     async def _first_answer(self, key: RemoteKey) -> None:
-        await asyncio.sleep(self._first_answer_seconds)
-        if self._state.remote(key) is None:
-            recalled = self._memory.recall(key)
-            what = "what it said last counts" if recalled else "proxies go on with what they know"
-            log.warning("cluster %s has not said who answers for %s/%s; %s", *key, what)
-            self._publish(key, recalled or Remote(heard=False))
+        """While a linked cluster says nothing what it said last counts, as soon as that is known."""
+        while True:
+            await asyncio.sleep(self._first_answer_seconds)
+            known = self._state.remote(key)
+            if known is not None and (known.heard or known.slices):
+                return
+            if recalled := self._memory.recall(key):
+                log.warning("cluster %s has not said who answers for %s/%s; what it said last counts", *key)
+                self._publish(key, recalled)
+            elif known is None:
+                log.warning("cluster %s has not said who answers for %s/%s; proxies go on with what they know", *key)
+                self._publish(key, Remote(heard=False))
 
     def _heard(self, key: RemoteKey, remote: Remote) -> None:
         self._publish(key, remote)
