@@ -1,14 +1,13 @@
-"""Where a webhook is reached: its URL, or the ready pods of its Service. Pure over what the store holds."""
+"""Where a Service, or a webhook, is reached: the addresses of ready pods. Pure over what the store holds."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from yarl import URL
 
 from isthmus.lab.api.contracts import Object, Reader
 from isthmus.lab.api.webhooks import WebhookError
-
-SERVICE_NAME: Final = "kubernetes.io/service-name"
+from isthmus.names import SERVICE_NAME_LABEL
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def _service_backend(reference: Object, store: Reader) -> Backend:
     entry = next((entry for entry in ports if entry.get("port") == port), None)
     if entry is None:
         raise WebhookError(f'no service port {port} found for service "{name}"')
-    addresses = _ready(namespace, name, entry.get("name") or "", store)
+    addresses = ready(namespace, name, entry.get("name") or "", store)
     if not addresses:
         raise WebhookError(f'no endpoints available for service "{name}"')
     host = f"{name}.{namespace}.svc"
@@ -55,12 +54,12 @@ def _service_backend(reference: Object, store: Reader) -> Backend:
     return Backend(urls, host, f"https://{host}:{port}{path}")
 
 
-def _ready(namespace: str, service: str, port_name: str, store: Reader) -> list[tuple[str, int]]:
+def ready(namespace: str, service: str, port_name: str, store: Reader) -> list[tuple[str, int]]:
     """Address and port of each ready endpoint; slices name their ports as the Service does."""
     return [
         (address, number)
         for piece in store.list("discovery.k8s.io", "endpointslices", namespace)
-        if (piece["metadata"].get("labels") or {}).get(SERVICE_NAME) == service
+        if (piece["metadata"].get("labels") or {}).get(SERVICE_NAME_LABEL) == service
         if (number := _port_number(piece, port_name)) is not None
         for endpoint in piece.get("endpoints") or ()
         if (endpoint.get("conditions") or {}).get("ready") is not False

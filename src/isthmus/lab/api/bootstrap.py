@@ -8,6 +8,7 @@ from isthmus.lab.api.contracts import SUPERUSER, Object
 from isthmus.lab.api.objects import Objects
 from isthmus.lab.api.registry import Registry
 from isthmus.lab.api.store import Store
+from isthmus.names import SERVICE_NAME_LABEL
 
 NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 _RBAC: Final = "rbac.authorization.k8s.io/v1"
@@ -73,7 +74,7 @@ def objects(api_address: str, node_address: str, port: int) -> Iterator[tuple[st
             "metadata": {
                 "name": "kubernetes",
                 "namespace": "default",
-                "labels": {"kubernetes.io/service-name": "kubernetes"},
+                "labels": {SERVICE_NAME_LABEL: "kubernetes"},
             },
             "addressType": "IPv4",
             "endpoints": [{"addresses": [node_address], "conditions": {"ready": True}}],

@@ -6,6 +6,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from isthmus.lab.api import backends
 from isthmus.lab.api.contracts import ApiError, Object, Reader
 from isthmus.lab.api.reading import get, items
 from isthmus.lab.api.status import bad_request
@@ -82,11 +83,6 @@ def _endpoint(store: Reader, service: Object, port: str) -> tuple[str, int]:
     wanted = next((entry for entry in ports if not port or port in (entry.get("name"), str(entry.get("port")))), None)
     if wanted is None:
         raise bad_request(f"service {name} has no port {port or 'at all'}")
-    for piece in store.list("discovery.k8s.io", "endpointslices", namespace):
-        if get(piece, "metadata", "labels", "kubernetes.io/service-name") != name:
-            continue
-        numbers = [e.get("port") for e in items(piece, "ports") if (e.get("name") or "") == (wanted.get("name") or "")]
-        ready = [e for e in items(piece, "endpoints") if get(e, "conditions", "ready") is not False]
-        if numbers and ready and items(ready[0], "addresses"):
-            return str(ready[0]["addresses"][0]), int(numbers[0])
+    if ready := backends.ready(namespace, name, wanted.get("name") or "", store):
+        return ready[0]
     raise ApiError(503, "ServiceUnavailable", f'no endpoints available for service "{name}"')

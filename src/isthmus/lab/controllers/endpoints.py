@@ -7,6 +7,7 @@ from isthmus.lab.client import ENDPOINT_SLICES, PODS, SERVICES, Client, Conflict
 from isthmus.lab.controllers import objects, slices
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Index, Key
+from isthmus.names import SERVICE_NAME_LABEL
 
 
 class Endpoints:
@@ -70,6 +71,6 @@ class Endpoints:
 
 def _service_of(item: Object) -> Iterable[str]:
     labels = objects.labels(item)
-    if labels.get(slices.MANAGED_BY) != slices.MANAGER or not labels.get(slices.SERVICE_NAME):
+    if labels.get(slices.MANAGED_BY) != slices.MANAGER or not labels.get(SERVICE_NAME_LABEL):
         return ()
-    return (f"{item['metadata']['namespace']}/{labels[slices.SERVICE_NAME]}",)
+    return (f"{item['metadata']['namespace']}/{labels[SERVICE_NAME_LABEL]}",)

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from isthmus.lab.client import Object
 from isthmus.lab.controllers import objects
+from isthmus.names import SERVICE_NAME_LABEL
 
 MANAGER: Final = "endpointslice-controller.k8s.io"
 MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
-SERVICE_NAME: Final = "kubernetes.io/service-name"
 HEADLESS: Final = "service.kubernetes.io/headless"
 CAPACITY: Final = 100
 """Endpoints per slice, as in Kubernetes."""
@@ -62,7 +62,9 @@ def _plain(ports: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
 def _slice(service: Object, ports: Ports, pods: Sequence[Object], number: int) -> Object:
     metadata = service["metadata"]
     digest = hashlib.sha256(repr((ports, number)).encode()).hexdigest()[:5]
-    inherited = {key: value for key, value in objects.labels(service).items() if key not in (SERVICE_NAME, MANAGED_BY)}
+    inherited = {
+        key: value for key, value in objects.labels(service).items() if key not in (SERVICE_NAME_LABEL, MANAGED_BY)
+    }
     headless = {HEADLESS: ""} if service["spec"].get("clusterIP") == "None" else {}
     return {
         "apiVersion": "discovery.k8s.io/v1",
@@ -70,7 +72,7 @@ def _slice(service: Object, ports: Ports, pods: Sequence[Object], number: int) -
         "metadata": {
             "name": f"{metadata['name']}-{digest}",
             "namespace": metadata["namespace"],
-            "labels": {**inherited, **headless, SERVICE_NAME: metadata["name"], MANAGED_BY: MANAGER},
+            "labels": {**inherited, **headless, SERVICE_NAME_LABEL: metadata["name"], MANAGED_BY: MANAGER},
             "ownerReferences": [objects.owner_reference(service, kind="Service", api_version="v1")],
         },
         "addressType": "IPv4",

@@ -14,13 +14,13 @@ from isthmus.lab.node.dnswire import Authority, Resolve, answer
 from isthmus.lab.node.zone import Zone
 from isthmus.lab.topology import DNS_VIP
 from isthmus.lab.watch import Index
+from isthmus.names import SERVICE_NAME_LABEL
 
 log = logging.getLogger(__name__)
 
 WATCHED: Final = (SERVICES, ENDPOINT_SLICES, NAMESPACES)
 PORT: Final = 53
 IDLE_SECONDS: Final = 30.0
-SERVICE_NAME: Final = "kubernetes.io/service-name"
 
 
 async def run(caches: Caches, *, cluster_domain: str, address: str = DNS_VIP, port: int = PORT) -> None:
@@ -88,5 +88,5 @@ async def _converse(
 
 def _service_of(item: Object) -> Iterable[str]:
     metadata = item["metadata"]
-    owner = (metadata.get("labels") or {}).get(SERVICE_NAME)
+    owner = (metadata.get("labels") or {}).get(SERVICE_NAME_LABEL)
     return (f"{metadata['namespace']}/{owner}",) if owner and item.get("addressType") == "IPv4" else ()

@@ -1,9 +1,9 @@
 """/etc/hosts and /etc/resolv.conf of a container."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-DNS_VIP: Final = "10.96.0.10"
+from isthmus.lab.topology import DNS_VIP
 
 
 def hostname_of(pod: Mapping[str, Any]) -> str:

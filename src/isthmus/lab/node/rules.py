@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from isthmus.lab.client import Object
 from isthmus.lab.topology import API_PORT, API_VIP, SERVICE_NETWORK
+from isthmus.names import SERVICE_NAME_LABEL
 
 TABLE: Final = "kube"
 UPLINK: Final = "eth0"
-SERVICE_NAME: Final = "kubernetes.io/service-name"
 PROTOCOLS: Final = {"TCP": "tcp", "UDP": "udp"}
 COMMENT_LIMIT: Final = 120
 """The kernel's limit for a comment, with some room."""
@@ -45,7 +45,7 @@ def forwards(services: Iterable[Object], slices: Iterable[Object], node_ip: str)
     """What the node forwards, in a fixed order. The API server's address works before anything else exists."""
     grouped: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for item in slices:
-        owner = (item["metadata"].get("labels") or {}).get(SERVICE_NAME)
+        owner = (item["metadata"].get("labels") or {}).get(SERVICE_NAME_LABEL)
         if owner and item.get("addressType") == "IPv4":
             grouped[item["metadata"]["namespace"], owner].append(item)
     found = [
