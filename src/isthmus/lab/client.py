@@ -198,10 +198,9 @@ class Client:
         *,
         how: Patch = Patch.MERGE,
         subresource: str = "",
-        field_manager: str = "isthmus-lab",
         force: bool = False,
     ) -> Object:
-        params = {"fieldManager": field_manager} | ({"force": "true"} if force else {})
+        params = {"fieldManager": "isthmus-lab"} | ({"force": "true"} if force else {})
         path = resource.path(namespace, name, subresource)
         return await self._request("PATCH", path, body=body, content_type=how.value, params=params)
 

@@ -74,14 +74,7 @@ class _Authority:
     certificate: x509.Certificate
 
 
-def create(
-    directory: Path,
-    *,
-    cluster: str,
-    node_ip: str,
-    domain: str = "cluster.local",
-    extra_ips: Iterable[str] = (),
-) -> Pki:
+def create(directory: Path, *, cluster: str, node_ip: str, domain: str = "cluster.local") -> Pki:
     """Make a new cluster's CA, certificates and signing key. What was in the directory is replaced."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     pki = Pki(directory)
@@ -95,7 +88,7 @@ def create(
         "kubernetes.default.svc",
         f"kubernetes.default.svc.{domain}",
     )
-    addresses = dict.fromkeys(("127.0.0.1", node_ip, API_SERVICE_IP, *extra_ips))
+    addresses = dict.fromkeys(("127.0.0.1", node_ip, API_SERVICE_IP))
     sans: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
     sans += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     _leaf(pki, "apiserver", authority, subject=_subject("kube-apiserver"), sans=sans)

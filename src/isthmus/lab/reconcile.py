@@ -28,10 +28,9 @@ class Reconciler(Generic[K]):
     A failure is retried with a growing delay per key, and logged once it is no mere conflict.
     """
 
-    def __init__(self, name: str, reconcile: Reconcile[K], *, workers: int = WORKERS) -> None:
+    def __init__(self, name: str, reconcile: Reconcile[K]) -> None:
         self._name = name
         self._reconcile = reconcile
-        self._workers = workers
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._queued: set[K] = set()
         self._running: set[K] = set()
@@ -60,7 +59,7 @@ class Reconciler(Generic[K]):
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._workers):
+                for _ in range(WORKERS):
                     group.create_task(self._work())
         finally:
             for timer in self._timers.values():

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,21 +27,7 @@ from isthmus.lab.pki import Pki
 STORE: Final = "objects.jsonl"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the process was told."""
-
-    cluster: str
-    data_dir: Path
-    pki_dir: Path
-    listen_fds: tuple[int, ...]
-    listen_addresses: tuple[tuple[str, int], ...]
-    service_cidr: str
-    kubelet_socket: Path
-    cluster_domain: str
-
-
-def settings(arguments: list[str]) -> Settings:
+def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m isthmus.lab.api", description=__doc__)
     parser.add_argument("--cluster", required=True)
     parser.add_argument("--data-dir", required=True, type=Path)
@@ -55,16 +40,7 @@ def settings(arguments: list[str]) -> Settings:
     given = parser.parse_args(arguments)
     if not given.listen_fd and not given.listen_address:
         parser.error("nothing to listen on: give --listen-fd or --listen-address")
-    return Settings(
-        cluster=given.cluster,
-        data_dir=given.data_dir,
-        pki_dir=given.pki_dir,
-        listen_fds=tuple(given.listen_fd),
-        listen_addresses=tuple(given.listen_address),
-        service_cidr=given.service_cidr,
-        kubelet_socket=given.kubelet_socket,
-        cluster_domain=given.cluster_domain,
-    )
+    return given
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -99,7 +75,7 @@ def _store(path: Path) -> Store:
         ) from None
 
 
-async def run(given: Settings) -> None:
+async def run(given: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT."""
     memory.collect_little()
     memory.read_little()
@@ -112,7 +88,7 @@ async def run(given: Settings) -> None:
     rbac = Rbac(store)
     tokens = Tokens.load(pki.account_key.read_bytes(), domain=given.cluster_domain)
     admission = ClusterAdmission(store)
-    node_address, port = given.listen_addresses[0] if given.listen_addresses else ("127.0.0.1", 6443)
+    node_address, port = given.listen_address[0] if given.listen_address else ("127.0.0.1", 6443)
     server = ApiServer(
         store=store,
         authenticator=ClusterAuthenticator(tokens, store),
@@ -127,8 +103,8 @@ async def run(given: Settings) -> None:
     async with contextlib.AsyncExitStack() as ending:
         ending.push_async_callback(admission.close)
         await ending.enter_async_context(server)
-        listeners = [socket.socket(fileno=fd) for fd in given.listen_fds]
-        listeners += [_listener(address) for address in given.listen_addresses]
+        listeners = [socket.socket(fileno=fd) for fd in given.listen_fd]
+        listeners += [_listener(address) for address in given.listen_address]
         tls = pki.server_context()
         for listener in listeners:
             listener.setblocking(False)
@@ -139,7 +115,7 @@ async def run(given: Settings) -> None:
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    asyncio.run(run(settings(sys.argv[1:])))
+    asyncio.run(run(parse(sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Keyed:
-    """A list whose items are known by these fields; a missing field counts as its default."""
+    """A list whose items are known by these fields; a missing field counts as its default.
+
+    Strategic merge patches go by the first.
+    """
 
     keys: tuple[str, ...]
     defaults: Mapping[str, Any]
-    patch_key: str
-    """The one field that strategic merge patches go by."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Shapes(Protocol):
         ...
 
 
-def _keyed(*keys: str, patch_key: str = "", **defaults: Any) -> Keyed:
-    return Keyed(keys, defaults, patch_key or keys[0])
+def _keyed(*keys: str, **defaults: Any) -> Keyed:
+    return Keyed(keys, defaults)
 
 
 _LISTS: Final[dict[Path, Shape]] = {
@@ -142,7 +143,7 @@ class SchemaShapes:
                 keys = tuple(schema.get("x-kubernetes-list-map-keys") or ())
                 properties = (schema.get("items") or {}).get("properties") or {}
                 defaults = {key: properties[key]["default"] for key in keys if "default" in properties.get(key, {})}
-                return Keyed(keys, defaults, keys[0]) if keys else ATOMIC
+                return Keyed(keys, defaults) if keys else ATOMIC
             case "set":
                 return SetOf(in_patches=False)
             case _:

@@ -60,7 +60,7 @@ def _merge_field(target: Any, value: Any, path: Path, shapes: Shapes) -> Any:
 
 
 def _merge_items(current: list[Any], patch: list[Any], shape: Keyed, path: Path, shapes: Shapes) -> list[Any]:
-    key = shape.patch_key
+    key = shape.keys[0]
     items = list(current)
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
         items = []
@@ -98,7 +98,7 @@ def _set_order(merged: dict[str, Any], patch: dict[str, Any], path: Path, shapes
         if field == key or not isinstance(order, list) or not isinstance(items, list):
             continue
         shape = shapes.of((*path, field), items)
-        merged[field] = _ordered(items, order, shape.patch_key if isinstance(shape, Keyed) else None)
+        merged[field] = _ordered(items, order, shape.keys[0] if isinstance(shape, Keyed) else None)
 
 
 def _ordered(items: list[Any], order: list[Any], merge_key: str | None) -> list[Any]:
