@@ -150,18 +150,23 @@ async def test_what_nobody_asks_for_after_a_start_is_forgotten_and_so_is_a_clust
             await until(lambda: not written(local))
 
 
+@pytest.mark.parametrize(("limit", "value"), [("MOST_BYTES", 1200), ("MOST_ENDPOINTS", 200)])
 async def test_more_than_a_config_map_holds_is_said_and_what_fits_is_kept(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    limit: str, value: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("isthmus.destination.memory.MOST_BYTES", 900)
+    monkeypatch.setattr(f"isthmus.destination.memory.{limit}", value)
+    many = said(*(f"10.244.{number}.{number * 7 % 251}" for number in range(250)))
     async with cluster() as local, remembering(local, linked()) as memory:
-        memory.learned(OTHER, said("10.244.0.7"))
-        await until(lambda: written(local))
-        memory.learned(WEB, said(*(f"10.244.{number}.{number * 7 % 251}" for number in range(250))))
-        await until(lambda: "not remembered" in caplog.text)
+        for key in (OTHER, WEB):
+            memory.learned(key, said("10.244.0.7"))
+        await until(lambda: written(local) == {"east_shop_web", "east_shop_other"})
+        memory.learned(WEB, many)
+        await until(lambda: written(local) == {"east_shop_other"})
+        assert "there is more than fits into a ConfigMap, such as east_shop_web" in caplog.text
         memory.learned(OTHER, said("10.244.0.9"))
         await until(lambda: memory.recall(OTHER) == said("10.244.0.9"))
-        assert written(local) == {"east_shop_other"}
+        memory.learned(WEB, said("10.244.0.7"))
+        await until(lambda: written(local) == {"east_shop_web", "east_shop_other"})
 
 
 async def test_a_config_map_that_may_not_be_written_is_named_once_with_what_to_do(

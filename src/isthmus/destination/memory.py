@@ -31,6 +31,8 @@ UNCLAIMED_SECONDS: Final = 300.0
 """What no proxy asks for within this time of a start is forgotten."""
 MOST_BYTES: Final = 900_000
 """A ConfigMap may hold 1 MiB."""
+MOST_ENDPOINTS: Final = 8_000
+"""A service with more does not fit, and is not packed to find that out: another cluster chooses how many there are."""
 
 
 class _Remembered(msgspec.Struct, frozen=True):
@@ -78,6 +80,8 @@ class Memory:
         self._due: set[str] = set()
         """Names of what was learned since it was written last."""
         self._released: set[str] = set()
+        self._misfits: dict[str, int] = {}
+        """Sizes of what did not fit."""
         self._wake = Signal()
         self._problems: dict[str, str] = {}
         self._informer = Informer(
@@ -92,6 +96,7 @@ class Memory:
         name = _name(key)
         self._learned[name] = _Learned(key[0], link.metadata.uid, remote)
         self._due.add(name)
+        self._misfits.pop(name, None)
         self._released.discard(name)
         self._wake.set()
 
@@ -129,7 +134,7 @@ class Memory:
                 await self._wake.wait()
                 if change := self._change():
                     await self._write(change)
-                    await asyncio.sleep(self._write_seconds)
+                await asyncio.sleep(self._write_seconds)
 
     async def _forget_unclaimed(self, found: frozenset[str]) -> None:
         await asyncio.sleep(self._unclaimed_seconds)
@@ -148,24 +153,35 @@ class Memory:
         change: dict[str, bytes | None] = {
             name: None for name in written if name in self._released or _cluster(name) not in linked
         }
-        left = MOST_BYTES - sum(len(name) + len(packed) for name, packed in written.items() if name not in change)
+        room = MOST_BYTES - sum(_size(name, packed) for name, packed in written.items() if name not in change)
         excess = ""
-        for name, each in self._learned.items():
-            if name in written and name not in self._due:
+        for name in self._learned:
+            before = written.get(name)
+            if before is not None and name not in self._due:
                 continue
-            packed = _packed(each)
-            left -= len(packed) - len(written[name]) if name in written else len(name) + len(packed)
-            if packed == written.get(name):
-                self._due.discard(name)
-            elif left >= 0:
-                change[name] = packed
-            else:
-                left += len(name) + len(packed)
-                if name in written:
-                    change[name] = None
+            room += _size(name, before)
+            packed = self._fitting(name, room)
+            room -= _size(name, packed)
+            if packed is None:
                 excess = excess or name
+            elif packed == before:
+                self._due.discard(name)
+            if packed != before:
+                change[name] = packed
         self._tell("size", f"there is more than fits into a ConfigMap, such as {excess}" if excess else "")
         return change
+
+    def _fitting(self, name: str, room: int) -> bytes | None:
+        """None if there is no room; what did not fit is packed again when it is different, or there is more room."""
+        if self._misfits.get(name, 0) > room:
+            return None
+        learned = self._learned[name]
+        packed = _packed(learned) if _count(learned.remote) <= MOST_ENDPOINTS else None
+        size = MOST_BYTES + 1 if packed is None else _size(name, packed)
+        if size <= room:
+            return packed
+        self._misfits[name] = size
+        return None
 
     async def _write(self, change: dict[str, bytes | None]) -> None:
         # What comes in meanwhile is due again.
@@ -201,6 +217,15 @@ def _name(key: RemoteKey) -> str:
 
 def _cluster(name: str) -> str:
     return name.rsplit("_", 2)[0]
+
+
+def _count(remote: Remote) -> int:
+    return sum(len(item.endpoints or ()) for item in remote.slices)
+
+
+def _size(name: str, packed: bytes | None) -> int:
+    """What a key takes."""
+    return 0 if packed is None else len(name) + len(packed)
 
 
 def _packed(learned: _Learned) -> bytes:
