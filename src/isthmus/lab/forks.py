@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,13 +55,16 @@ def fork(server: Server) -> int:
     """Start a server as a child of this process; its pid."""
     sys.stdout.flush()
     sys.stderr.flush()
-    with _no_signals():
-        pid = os.fork()
-        if pid:
-            return pid
-        _forget_the_parent()
+    # A signal that the child got before it lets go of the daemon's handlers would be taken for the daemon's.
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        return pid
     code = 1
     try:
+        _forget_the_parent()
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
         code = _run(server)
     except BaseException:
         traceback.print_exc()
@@ -70,16 +72,6 @@ def fork(server: Server) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-@contextlib.contextmanager
-def _no_signals() -> Iterator[None]:
-    """A signal that the child got before it lets go of the daemon's handlers would be taken for the daemon's."""
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _forget_the_parent() -> None:
