@@ -50,6 +50,17 @@ def test_the_roots_of_both_clusters_are_rotated_under_load_without_a_failed_requ
     mesh.wait(lambda: mesh.get(WEST, "links", "-A")[0]["status"]["ready"] == "True", what="the link is ready again")
 
 
+def test_an_installation_that_is_applied_again_keeps_what_proves_the_new_root(mesh: Lab) -> None:
+    words = ("cm", names.TRUST_ROOTS_CONFIG_MAP, "-n", names.CONTROL_PLANE_NAMESPACE)
+    before = mesh.get(WEST, *words)["data"]
+    if names.LINEAGE_KEY not in before:
+        rotate(mesh, WEST)
+        before = mesh.get(WEST, *words)["data"]
+    assert before[names.LINEAGE_KEY]
+    mesh.apply(WEST, mesh.linkerd(WEST, "install"))
+    assert mesh.get(WEST, *words)["data"] == before
+
+
 def test_a_proxy_that_starts_again_in_an_old_pod_knows_the_new_root(mesh: Lab) -> None:
     """Its environment still holds the root of the day when the pod was made."""
     pod = mesh.get(WEST, "pods", "-l", "app=frontend")[0]

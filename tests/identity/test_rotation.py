@@ -1,6 +1,7 @@
 """A rotation of the root: what each step prints, and what has to be true before the next."""
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from isthmus import names
 from isthmus.identity import ca, rotation
 from isthmus.identity.rotation import Holding, Installed, Material, Phase
-from isthmus.install import certificates
+from isthmus.install import certificates, controlplane
+from isthmus.install.values import Certificates, InstallValues
 from isthmus.kube import pki
 from isthmus.mesh.model import Identity
 from isthmus.multicluster import acceptance
@@ -78,6 +80,24 @@ def test_the_old_root_stays_until_the_last_step_and_the_new_one_comes_with_the_f
 
 def test_the_trust_domain_stays(now):
     assert len({each.trust_domain for each in through(installed(), new(), now)}) == 1
+
+
+def test_an_installation_that_is_applied_again_takes_nothing_of_a_rotation_away(now):
+    made = certificates.fresh(cluster_domain="cluster.local")
+    for each in through(installed(made), new(), now):
+        again = rotation.carried_over(controlplane.manifests(InstallValues(certificates=kept(made, each))), each)
+        objects = {(item["kind"], item["metadata"]["name"]): item for item in again}
+        after = Installed(
+            objects["ConfigMap", names.TRUST_ROOTS_CONFIG_MAP], objects["Secret", names.IDENTITY_ISSUER_SECRET]
+        )
+        assert (after.config_map["data"], after.secret["data"]) == (each.config_map["data"], each.secret["data"])
+        assert (after.retiring, rotation.phase(after, now)) == (each.retiring, rotation.phase(each, now))
+
+
+def kept(made: Certificates, there: Installed) -> Certificates:
+    """What `install` finds in the cluster."""
+    issuer = {"issuer_certificate": there.pem("tls.crt"), "issuer_key": there.pem("tls.key")}
+    return replace(made, trust_anchors=there.bundle, **issuer)
 
 
 def test_what_the_api_server_wrote_is_not_printed(now):

@@ -17,10 +17,10 @@ from isthmus.install.controlplane import manifests
 from isthmus.install.render import render, yaml_text
 from isthmus.install.values import HIGH_AVAILABILITY, LOG_LEVELS, Certificates, InstallValues
 from isthmus.kube import errors
-from isthmus.kube.kinds import plain
+from isthmus.kube.kinds import Object, plain
 
 if TYPE_CHECKING:
-    from isthmus.kube.blocking import SyncClient
+    from isthmus.identity.rotation import Installed
 
 EPILOG: Final = """
 \b
@@ -163,7 +163,8 @@ def install(
 
     Each cluster gets a root of trust of its own. Running it again keeps the root that the cluster has.
     """
-    from isthmus.install import certificates  # loads the cryptography library
+    from isthmus.identity import rotation  # loads the cryptography library
+    from isthmus.install import certificates
 
     _say_what_is_not_done(flags, default_inbound_policy)
     asked = [_from_flags(flags), *given_values(values, settings, set_string, set_file)]
@@ -174,10 +175,10 @@ def install(
         click.echo(render(crds.control_plane(), "yaml" if output == "helm" else output), nl=False)
         return
     files = (identity_trust_anchors_file, identity_issuer_certificate_file, identity_issuer_key_file)
+    kept, rotated = (None, None) if any(files) or ignore_cluster else _installed(cluster)
     if any(files):
         material = _given(files, cluster_domain, identity_trust_domain)
     else:
-        kept = None if ignore_cluster else _installed(cluster)
         material = kept or certificates.fresh(cluster_domain=cluster_domain, trust_domain=identity_trust_domain)
         if identity_trust_domain and material.trust_domain != identity_trust_domain:
             fail(
@@ -189,7 +190,8 @@ def install(
     if output == "helm":
         click.echo(yaml_text(chart.given_values(made)), nl=False)
         return
-    click.echo(render(manifests(made), output), nl=False)
+    printed = manifests(made)
+    click.echo(render(rotation.carried_over(printed, rotated) if rotated else printed, output), nl=False)
 
 
 def _from_flags(flags: Mapping[str, Any]) -> schema.Tree:
@@ -242,13 +244,18 @@ def _given(files: tuple[str | None, str | None, str | None], domain: str, trust_
         fail(f"The given certificates cannot be used: {error}")
 
 
-def _installed(cluster: Cluster) -> Certificates | None:
+def _installed(cluster: Cluster) -> "tuple[Certificates, Installed] | tuple[None, None]":
     """The certificates of the installation that is there, so that applying again changes no identity."""
+    from isthmus.identity.rotation import Installed
+
     with connected(cluster) as client:
         try:
-            roots = client.get(CONFIG_MAPS, names.TRUST_ROOTS_CONFIG_MAP, names.CONTROL_PLANE_NAMESPACE)["data"]
-            issuer = _secret(client, names.IDENTITY_ISSUER_SECRET)
-            webhook = _secret(client, names.INJECTOR_TLS_SECRET)
+            there = Installed(
+                client.get(CONFIG_MAPS, names.TRUST_ROOTS_CONFIG_MAP, names.CONTROL_PLANE_NAMESPACE),
+                client.get(SECRETS, names.IDENTITY_ISSUER_SECRET, names.CONTROL_PLANE_NAMESPACE),
+            )
+            roots, issuer = there.config_map["data"], _decoded(there.secret)
+            webhook = _decoded(client.get(SECRETS, names.INJECTOR_TLS_SECRET, names.CONTROL_PLANE_NAMESPACE))
             configuration = client.get(
                 plain(
                     "admissionregistration.k8s.io/v1",
@@ -260,7 +267,7 @@ def _installed(cluster: Cluster) -> Certificates | None:
             )
             bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"]
             click.echo(f"keeping the trust root that {cluster.label} has", err=True)
-            return Certificates(
+            kept = Certificates(
                 trust_domain=roots[names.TRUST_DOMAIN_KEY],
                 trust_anchors=roots[names.TRUST_ROOTS_KEY],
                 issuer_certificate=issuer["tls.crt"],
@@ -269,8 +276,9 @@ def _installed(cluster: Cluster) -> Certificates | None:
                 webhook_certificate=webhook["tls.crt"],
                 webhook_key=webhook["tls.key"],
             )
+            return kept, there
         except errors.NotFound:
-            return None
+            return None, None
         except (KeyError, IndexError):
             fail(
                 f"{cluster.label} has an installation whose certificates are incomplete.",
@@ -279,6 +287,5 @@ def _installed(cluster: Cluster) -> Certificates | None:
             )
 
 
-def _secret(client: "SyncClient", name: str) -> dict[str, str]:
-    data = client.get(SECRETS, name, names.CONTROL_PLANE_NAMESPACE).get("data", {})
-    return {file: base64.b64decode(content).decode() for file, content in data.items()}
+def _decoded(secret: Object) -> dict[str, str]:
+    return {file: base64.b64decode(content).decode() for file, content in (secret.get("data") or {}).items()}

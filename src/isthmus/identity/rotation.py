@@ -12,7 +12,7 @@ annotation of the ConfigMap that holds them: a bundle alone does not tell a rota
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -150,6 +150,29 @@ def switch(installed: Installed) -> list[Object]:
 def retire(installed: Installed) -> list[Object]:
     """Step 3: the old roots vouch for nobody any more."""
     return [_config_map(installed, installed.staying, retiring=frozenset())]
+
+
+def carried_over(manifests: Iterable[Object], installed: Installed) -> list[Object]:
+    """What `install` prints, with what a rotation wrote beside the certificates.
+
+    That is how far it has come, and what proves that its roots follow from the first: without the proof, linked
+    clusters refuse a trust domain that is named after a root which is gone.
+    """
+    written = {
+        ("ConfigMap", names.TRUST_ROOTS_CONFIG_MAP): installed.config_map,
+        ("Secret", names.IDENTITY_ISSUER_SECRET): installed.secret,
+    }
+    return [_with(item, written.get((item["kind"], item["metadata"]["name"]))) for item in manifests]
+
+
+def _with(item: Object, written: Object | None) -> Object:
+    if written is None:
+        return item
+    retiring = (written["metadata"].get("annotations") or {}).get(names.RETIRING_ROOTS_ANNOTATION)
+    said = {names.RETIRING_ROOTS_ANNOTATION: retiring} if retiring else {}
+    annotations = {**(item["metadata"].get("annotations") or {}), **said}
+    metadata = {**item["metadata"], **({"annotations": annotations} if annotations else {})}
+    return {**item, "metadata": metadata, "data": {**written["data"], **item["data"]}}
 
 
 def replace_issuer(installed: Installed, issuer: pki.KeyPair) -> Object:
