@@ -154,7 +154,7 @@ async def test_a_question_during_a_round_waits_for_one_that_began_after_it(monke
     async with scraper(bodies) as made:
         (good,) = [each for each in made.known if not each.error]
         (whole,) = set(made.rounds or ())
-        earlier = asyncio.create_task(made.look())
+        earlier = asyncio.create_task(made.fresh())
         await until(lambda: len(good.history.times) == 2)
         assert set(made.rounds or ()) == {whole}, "half a round is none"
         bodies["127.0.0.1"] = text(12)
@@ -166,3 +166,47 @@ async def test_a_question_during_a_round_waits_for_one_that_began_after_it(monke
         assert made.rounds is not None
         assert made.rounds[0] == whole
         assert made.rounds[1].began >= whole.ended
+
+
+async def test_a_question_that_lost_patience_leaves_the_round_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrape, "LEAST_APART", 0.0)
+    monkeypatch.setattr(scrape, "PATIENCE", 0.05)
+    monkeypatch.setattr(scrape, "SECONDS_PER_POD", 0.3)
+    async with scraper({"127.0.0.1": text(5), "127.0.0.2": None}) as made:
+        before = made.rounds
+        await made.fresh()
+        assert made.rounds == before
+        assert "could not all be read within" in next(iter(made.problems()))
+        await until(lambda: made.rounds != before)
+        (problem,) = made.problems()
+        assert "default/pod-127.0.0.2 (no answer within 0 s)" in problem
+
+
+async def test_pods_that_hang_keep_nobody_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than are read at once."""
+    monkeypatch.setattr(scrape, "LEAST_APART", 0.0)
+    monkeypatch.setattr(scrape, "AT_ONCE", 2)
+    monkeypatch.setattr(scrape, "SECONDS_PER_POD", 0.3)
+    bodies: dict[str, bytes | None] = {f"127.0.0.{number}": None for number in range(1, 5)} | {"127.0.0.9": text(5)}
+    async with scraper(bodies) as made:
+        (good,) = [each for each in made.known if not each.error]
+        before = made.rounds
+        asking = asyncio.create_task(made.fresh())
+        await until(lambda: len(good.history.times) == 2)
+        assert made.rounds == before, "known before those that hang were waited for"
+        await asking
+
+
+async def test_metrics_that_nobody_foresaw_cost_their_own_pod_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    observe = scrape.History.observe
+
+    def surprised(self: scrape.History, at: float, body: bytes, **options: int) -> None:
+        if b"surprise" in body:
+            raise LookupError
+        observe(self, at, body, **options)
+
+    monkeypatch.setattr(scrape.History, "observe", surprised)
+    async with scraper({"127.0.0.1": OK + b"surprise 1\n", "127.0.0.2": text(5)}) as made:
+        errors = {each.target.ip: each.error for each in made.known}
+        assert errors["127.0.0.2"] == ""
+        assert errors["127.0.0.1"].startswith("its metrics cannot be understood")

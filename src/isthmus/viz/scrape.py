@@ -80,10 +80,10 @@ class Scraper:
         self._most_series = most_series
         self._known: dict[str, Known] = {}
         self._started = clock()
-        self._round = asyncio.Lock()
         self._last_began = 0.0
         self._late = False
-        self._watched = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._over = asyncio.Condition()
         self._took = 0.0
         self.began = 0.0
         """Since when numbers are kept, the beginning of the first round; 0 before that is over."""
@@ -95,77 +95,83 @@ class Scraper:
         return self._known.values()
 
     async def run(self) -> None:
+        """Every round begins and ends here: a question waits for one, and takes none down when it goes."""
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=AT_ONCE, force_close=True),
             timeout=aiohttp.ClientTimeout(total=SECONDS_PER_POD),
         ) as http:
-            self._http = http
             while True:
-                await self.look()
+                await asyncio.sleep(self._last_began + LEAST_APART - self._clock())
+                self._wanted.clear()
+                await self._look(http)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(PERIOD):
-                        await self._watched.wait()
-                self._watched.clear()
+                        await self._wanted.wait()
 
     def watch(self) -> None:
         """Somebody watches: look soon, without being waited for."""
         if self._clock() - self._last_began >= max(WATCHED_PERIOD, 5 * self._took):
-            self._watched.set()
+            self._wanted.set()
 
     async def fresh(self) -> None:
         """Return when all that was counted before the call is known; not later than a person waits."""
-        if not self.began:
+        if self.rounds is None:
             return
+        came = self._clock()
+        self._wanted.set()
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self.look()
+            async with asyncio.timeout(PATIENCE), self._over:
+                # A round that began earlier may have missed something.
+                await self._over.wait_for(lambda: self.rounds is not None and self.rounds[1].began >= came)
         except TimeoutError:
             self._late = True
 
-    async def look(self) -> None:
-        """One round, or the next that somebody else begins: one that began earlier may have missed something."""
-        came = self._clock()
-        async with self._round:
-            if self._last_began > came:
-                return
-            await asyncio.sleep(self._last_began + LEAST_APART - self._clock())
-            self._last_began = self._clock()
-            targets = [each for each in self._targets() if each.meshed and each.running and each.ip]
-            limit = asyncio.Semaphore(AT_ONCE)
-            async with asyncio.TaskGroup() as group:
-                for target in targets:
-                    group.create_task(self._read(target, limit))
-            self._late = False
-            self._took = self._clock() - self._last_began
-            self.began = self.began or self._last_began
-            done = Round(self._last_began, self._clock())
-            self.rounds = (self.rounds[0] if self.rounds else done), done
-            self._forget({target.uid for target in targets})
+    async def _look(self, http: aiohttp.ClientSession) -> None:
+        """One round. Pods that could not be read come last: while they are waited for, the others are known."""
+        began = self._last_began = self._clock()
+        targets = [each for each in self._targets() if each.meshed and each.running and each.ip]
+        failed = {uid for uid, known in self._known.items() if known.error}
+        limit = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for target in sorted(targets, key=lambda each: each.uid in failed):
+                group.create_task(self._read(http, target, limit))
+        self._late = False
+        done = Round(began, self._clock())
+        self._took = done.ended - began
+        self.began = self.began or began
+        self.rounds = (self.rounds[0] if self.rounds else done), done
+        self._forget({target.uid for target in targets})
+        async with self._over:
+            self._over.notify_all()
 
-    async def _read(self, target: Target, limit: asyncio.Semaphore) -> None:
+    async def _read(self, http: aiohttp.ClientSession, target: Target, limit: asyncio.Semaphore) -> None:
+        """One pod, whatever it sends: nothing that goes wrong here may take the round down."""
         async with limit:
-            body, error = await self._body(target)
+            body, error = await self._body(http, target)
         known = self._known.get(target.uid)
         if known is None:
             known = self._known[target.uid] = Known(target, History(began=self._beginning(target)))
         known.target = target
+        if body is not None:
+            room = self._most_series - sum(each.history.size for each in self._known.values()) + known.history.size
+            try:
+                known.history.observe(self._clock(), body, room=room)
+            except Exception:
+                log.exception("the metrics of pod %s/%s", target.namespace, target.name)
+                error = "its metrics cannot be understood, see the log of the metrics API"
         if error and not known.error:
             log.warning("pod %s/%s cannot be read: %s", target.namespace, target.name, error)
+        if error and self._metrics:
+            self._metrics.failures.inc()
         known.error = error
-        if body is None:
-            if self._metrics:
-                self._metrics.failures.inc()
-            return
-        room = self._most_series - sum(each.history.size for each in self._known.values()) + known.history.size
-        known.history.observe(self._clock(), body, room=room)
 
-    async def _body(self, target: Target) -> tuple[bytes | None, str]:
+    async def _body(self, http: aiohttp.ClientSession, target: Target) -> tuple[bytes | None, str]:
         """The text, whole, or why there is none: half of it would look as if counters had begun anew."""
         host = f"[{target.ip}]" if ":" in target.ip else target.ip
         chunks: list[bytes] = []
         size = 0
         try:
-            async with self._http.get(f"http://{host}:{self._port}/metrics", allow_redirects=False) as answer:
+            async with http.get(f"http://{host}:{self._port}/metrics", allow_redirects=False) as answer:
                 if answer.status != 200:
                     return None, f"it answered with {answer.status}"
                 async for chunk in answer.content.iter_chunked(65536):
