@@ -31,6 +31,20 @@ def test_both_ends_say_who_they_proved_to_be() -> None:
     ]
 
 
+def test_a_pod_that_lies_about_itself_and_its_server_changes_no_identity() -> None:
+    """Both are what Kubernetes and the control plane say of pods of this cluster."""
+    lies = {"server_id": views.identity("admin", "kube-system", "evil.example")}
+    shown = {
+        ("frontend-1", "frontend"): views.requests(5, dst_pod="backend-1", **{**views.TO_BACKEND, **lies}),
+        ("backend-1", "backend"): views.requests(5, **{**views.ASKED, "client_id": lies["server_id"]}),
+    }
+    (edge,) = answer(views.cluster(shown), EdgesQuestion(kind="deployment")).edges
+    assert (edge.client_id, edge.server_id) == (
+        views.identity("frontend", "default"),
+        views.identity("backend", "default"),
+    )
+
+
 def test_an_edge_in_plain_text_says_why() -> None:
     plain = {**views.TO_BACKEND, "tls": "no_identity", "no_tls_reason": "not_provided_by_service_discovery"}
     del plain["server_id"]

@@ -109,4 +109,5 @@ def cluster(shown: Mapping[tuple[str, str], str] = SHOWN, *, began: float = STAR
         histories=histories,
         splits=[split],
         by_name={(target.namespace, target.name): target for target in pods},
+        trust_domain=DOMAIN,
     )

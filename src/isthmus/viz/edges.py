@@ -51,10 +51,9 @@ def _namespace_here(party: Party) -> str:
 
 def edges(view: View, kind: str, window: float) -> Iterator[Edge]:
     """Every edge that carried something in the window or is open, sorted."""
-    domain = _own_domain(view)
     tallies: dict[_Line, Tally] = {}
     for source, labels, counts in traffic(view, window):
-        for line in _lines(view, kind, source, labels, domain):
+        for line in _lines(view, kind, source, labels):
             tally = tallies.setdefault(line, Tally())
             tally.add(labels, counts, peer=PEER[labels["direction"]])
     for line in sorted(tallies, key=_order):
@@ -79,20 +78,32 @@ def _order(line: _Line) -> tuple[str, ...]:
     return (*(text for each in ends for text in (each.cluster, each.namespace, each.name)), line.server_id)
 
 
-def _lines(view: View, kind: str, here: Target, labels: Labels, domain: str) -> Iterator[_Line]:
+def _lines(view: View, kind: str, here: Target, labels: Labels) -> Iterator[_Line]:
     own = here.workloads.get(kind)
     if own is None:
         return
     party = Party(kind=kind, name=own, namespace="" if kind == "namespace" else here.namespace)
     reason = "" if labels.get("tls") == "true" else labels.get("no_tls_reason") or UNKNOWN_REASON
     if labels["direction"] == OUTBOUND:
-        client = names.identity_name(domain, here.namespace, here.account) if domain and not reason else ""
+        client = "" if reason else _identity(view, here)
+        server = "" if reason else _server(view, labels)
         for target in _targets(view, kind, here, labels):
-            yield _Line(party, target, client, labels.get("server_id", ""), reason)
+            yield _Line(party, target, client, server, reason)
     elif labels["direction"] == INBOUND and labels.get("src_cluster"):
         client = labels.get("client_id", "")
-        server = names.identity_name(domain, here.namespace, here.account) if domain else ""
-        yield _Line(_client(labels, client), party, client, server, reason)
+        yield _Line(_client(labels, client), party, client, _identity(view, here), reason)
+
+
+def _server(view: View, labels: Labels) -> str:
+    """Of a pod here, its account's, as Kubernetes has it; of another cluster, what the client's proxy says."""
+    pod = view.by_name.get((labels.get("dst_namespace", ""), labels.get("dst_pod", "")))
+    here = "" if pod is None or labels.get("dst_cluster") else _identity(view, pod)
+    return here or labels.get("server_id", "")
+
+
+def _identity(view: View, pod: Target) -> str:
+    """What a pod's certificate must say: no pod tells its own."""
+    return names.identity_name(view.trust_domain, pod.namespace, pod.account) if view.trust_domain else ""
 
 
 def _targets(view: View, kind: str, here: Target, labels: Labels) -> Iterator[Party]:
@@ -114,15 +125,3 @@ def _targets(view: View, kind: str, here: Target, labels: Labels) -> Iterator[Pa
 def _client(labels: Mapping[str, str], client_id: str) -> Party:
     account, _, namespace = client_id.partition(DOMAIN_MARK)[0].partition(".")
     return Party(kind=ACCOUNT, name=account or "unknown", namespace=namespace, cluster=labels["src_cluster"])
-
-
-def _own_domain(view: View) -> str:
-    """The trust domain of this cluster, as its proxies prove it to each other; "" while none did."""
-    for _, history in view.histories:
-        for group in history.groups.values():
-            labels = group.labels
-            identity = "" if labels.get("src_cluster") else labels.get("client_id", "")
-            identity = identity or ("" if labels.get("dst_cluster") else labels.get("server_id", ""))
-            if domain := identity.partition(DOMAIN_MARK)[2]:
-                return domain
-    return ""

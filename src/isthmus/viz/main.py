@@ -91,6 +91,7 @@ class MetricsApi:
             splits=self._observer.splits,
             problems=tuple(self._scraper.problems()),
             by_name=gone | {(target.namespace, target.name): target for target in targets},
+            trust_domain=self._pages.trust_domain,
         )
 
     async def status(self) -> api.Status:

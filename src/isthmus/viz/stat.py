@@ -35,6 +35,8 @@ class View:
     problems: tuple[str, ...] = ()
     by_name: Mapping[Key, Target] = field(default_factory=dict)
     """Pods, also such that are gone, by namespace and name."""
+    trust_domain: str = ""
+    """Of this cluster, as its control plane says; "" while that is not known."""
 
     def window(self, asked: float) -> float:
         return max(min(asked, self.now - self.began), 0.0)

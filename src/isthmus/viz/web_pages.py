@@ -103,7 +103,7 @@ class Pages:
                 asked,
                 pods=pods,
                 problems=problems,
-                domain=self._trust_root(names.TRUST_DOMAIN_KEY),
+                domain=self.trust_domain,
             )
         except ValueError as error:
             answer = api.Refusal(refused=str(error))
@@ -119,10 +119,15 @@ class Pages:
             pods=list(self._observer.pods()),
             services=self._services.store.values(),
             links=self._links.store.values(),
-            trust_domain=self._trust_root(names.TRUST_DOMAIN_KEY),
+            trust_domain=self.trust_domain,
             roots=self._trust_root(names.TRUST_ROOTS_KEY),
             name=self._name,
         )
+
+    @property
+    def trust_domain(self) -> str:
+        """This cluster's; "" while it is not known."""
+        return self._trust_root(names.TRUST_DOMAIN_KEY)
 
     def _trust_root(self, key: str) -> str:
         found = self._roots.get(names.TRUST_ROOTS_CONFIG_MAP, names.CONTROL_PLANE_NAMESPACE)
