@@ -51,6 +51,8 @@ SPLIT_VERSION: Final = "v1alpha2"
 """The version that is stored and read: the last one that other tools' definitions serve, too."""
 ROUTE_GROUPS: Final = ("gateway.networking.k8s.io", "policy.linkerd.io")
 """Whose HTTPRoutes are read, where a cluster has their definitions."""
+ROUTE_CONTROLLER: Final = "linkerd.io/policy-controller"
+"""Under which name it is said in their status whether they are used."""
 FEDERATION_GROUP: Final = "federation.isthmus.io"
 FEDERATION_VERSION: Final = "v1alpha1"
 LINK_FINALIZER: Final = "multicluster.isthmus.io/link"

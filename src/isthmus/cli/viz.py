@@ -37,8 +37,8 @@ Examples:
 """
 FORMAT: Final = click.Choice(["yaml", "json"])
 NOT_BUILT: Final = {
-    "routes": "nothing is counted by route; `linkerd viz stat-outbound` lists services and backends, `linkerd viz top` "
-    "methods and paths",
+    "routes": "a route is for all requests of a service here; `linkerd viz stat-outbound` names the HTTPRoute of each "
+    "service and its backends, `linkerd viz top` lists methods and paths",
     "authz": "there are no policies here, so nothing is counted by policy",
     "profile": "ServiceProfiles are not served by this mesh",
     "allow-scrapes": "there are no policies here that could forbid a scrape, so nothing needs to be allowed",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from isthmus import names
 from isthmus.kube import errors
 from isthmus.kube.informers import Informers
 from isthmus.kube.kinds import Kind, Object, plain
@@ -20,7 +21,7 @@ from isthmus.resources.routes import KINDS, HTTPRoute, ParentRef
 
 log = logging.getLogger(__name__)
 
-CONTROLLER: Final = "linkerd.io/policy-controller"
+CONTROLLER: Final = names.ROUTE_CONTROLLER
 """Who says it, under the name that Linkerd says it by."""
 _RETRY: Final = 5.0
 _PAUSE: Final = 0.1

@@ -102,7 +102,10 @@ class RoutesQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
 
 class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`server` says the port that was asked; `service` and `backend` what was asked and what answered."""
+    """`server` says the port that was asked; `service` and `backend` what was asked and what answered.
+
+    `service` is `<name>:<port>`, of the namespace `service_namespace`.
+    """
 
     namespace: str
     kind: str
@@ -111,7 +114,10 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     numbers: Numbers
     server: str = ""
     service: str = ""
+    service_namespace: str = ""
     backend: str = ""
+    type: str = ""
+    """The kind of the route; "" of the default."""
 
 
 class RoutesAnswer(msgspec.Struct, frozen=True, kw_only=True):

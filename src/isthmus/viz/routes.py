@@ -11,8 +11,8 @@ from isthmus.viz.workloads import Target
 
 DEFAULT: Final = "[default]"
 """The server and the route of what no policy names."""
-Place = tuple[str, str, str]
-"""Server, service, backend."""
+Place = tuple[str, str, str, str]
+"""Server, service, backend, and the service's namespace."""
 
 
 def answer(view: View, question: RoutesQuestion) -> RoutesAnswer:
@@ -39,6 +39,7 @@ def answer(view: View, question: RoutesQuestion) -> RoutesAnswer:
             server=where[0],
             service=where[1],
             backend=where[2],
+            service_namespace=where[3],
             route=DEFAULT,
             numbers=tally.numbers(window),
         )
@@ -57,7 +58,7 @@ def _names(question: RoutesQuestion, source: Target) -> Iterable[tuple[str, str]
 
 def _server(labels: Labels) -> Place | None:
     port = labels.get("target_port")
-    return (f"{DEFAULT}:{port}", "", "") if port else None
+    return (f"{DEFAULT}:{port}", "", "", "") if port else None
 
 
 def _backend(labels: Labels) -> Place | None:
@@ -65,7 +66,8 @@ def _backend(labels: Labels) -> Place | None:
     if not authority:
         return None
     called, _, port = authority.partition(":")
-    service = called.split(".")[0] + (f":{port}" if port else "")
-    answered = labels.get("dst_service") or called.split(".")[0]
+    name, _, rest = called.partition(".")
+    service = name + (f":{port}" if port else "")
+    answered = labels.get("dst_service") or name
     cluster = labels.get("dst_cluster")
-    return "", service, f"{answered} ({cluster})" if cluster else answered
+    return "", service, f"{answered} ({cluster})" if cluster else answered, rest.partition(".")[0]

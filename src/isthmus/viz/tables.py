@@ -147,13 +147,13 @@ def numbers_object(numbers: Numbers) -> dict[str, Any]:
 
 # --- stat-inbound, stat-outbound ----------------------------------------------------------------------------------
 def routes(rows: Sequence[RouteRow], *, inbound: bool) -> str:
-    """TYPE is that of a route object, and there is none; nobody counts time-outs and retries."""
+    """TYPE is that of the route, where there is one; nobody counts time-outs and retries."""
     before = [Column("NAME", lambda row: row.name, left=True)]
     if inbound:
         before.append(Column("SERVER", lambda row: row.server, left=True))
     else:
         before.append(Column("SERVICE", lambda row: row.service, left=True))
-    before += [Column("ROUTE", lambda row: row.route, left=True), Column("TYPE", lambda _: DASH, left=True)]
+    before += [Column("ROUTE", lambda row: row.route, left=True), Column("TYPE", lambda row: row.type, left=True)]
     if inbound:
         return text([*before, *REQUESTS], rows)
     unknown = [Column("TIMEOUTS", lambda _: DASH), Column("RETRIES", lambda _: DASH)]
@@ -164,7 +164,14 @@ def routes_json(rows: Sequence[RouteRow], window: float, *, inbound: bool) -> li
     made = []
     for row in rows:
         where = {"server": row.server} if inbound else {"service": row.service, "backend": row.backend}
-        own = {"namespace": row.namespace, "kind": row.kind, "name": row.name, **where, "route": row.route}
+        own = {
+            "namespace": row.namespace,
+            "kind": row.kind,
+            "name": row.name,
+            **where,
+            "route": row.route,
+            "type": row.type,
+        }
         told = {key: value for key, value in numbers_object(row.numbers).items() if "tcp" not in key}
         made.append(own | told | {"window_seconds": window})
     return made
