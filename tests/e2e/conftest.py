@@ -1,4 +1,4 @@
-"""The tutorial's clusters as `isthmus demo` leaves them: backend in east, frontend in west. And three for a ring."""
+"""The tutorial's clusters as `isthmus demo` leaves them: backend in east, frontend in west. And other labs."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import ring as three
-from tests.lab_fixture import Lab, environment_of, start
+from tests.lab_fixture import EAST, Lab, environment_of, start
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +44,22 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
     finally:
         Lab(path, dict(os.environ)).isthmus("lab", "down", check=False)
+
+
+@pytest.fixture(scope="session")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The demo on clusters of three nodes; in east two backends, and control plane and gateways with `--ha`."""
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    lab = Lab(tmp_path_factory.mktemp("nodes") / "lab", dict(os.environ))
+    try:
+        lab.isthmus("lab", "up", "--nodes", "3")
+        lab.demo()
+        lab.kubectl(EAST, "scale", "deploy/backend", "--replicas", "2")
+        lab.apply(EAST, lab.linkerd(EAST, "install", "--ha"), lab.linkerd(EAST, "multicluster", "install", "--ha"))
+        three.rollout(lab, EAST, "linkerd-destination", namespace="linkerd")
+        three.rollout(lab, EAST, "linkerd-gateway", namespace="linkerd-multicluster")
+        three.rollout(lab, EAST, "backend")
+        yield lab
+    finally:
+        lab.isthmus("lab", "down", check=False)

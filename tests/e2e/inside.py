@@ -25,7 +25,7 @@ def node_namespace(lab: Lab, cluster: str) -> Path:
     """A node's network namespace, as a file of this machine."""
     record = _record(lab)
     members = {member.name: member for member in clusters(tuple(record["clusters"]), lab.path)}
-    return _namespaces(record) / members[cluster].namespace
+    return _namespaces(record) / members[cluster].control.namespace
 
 
 def pod_namespace(lab: Lab, cluster: str, pod: dict[str, Any]) -> Path:

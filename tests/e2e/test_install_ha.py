@@ -1,7 +1,5 @@
 """An installation becomes highly available, from another registry, while it is used; nothing loses its identity."""
 
-from collections.abc import Iterator
-
 import pytest
 from tests.lab_fixture import WEST, Lab
 
@@ -17,21 +15,11 @@ POD = {
 }
 
 
-def installed(mesh: Lab, *flags: str) -> None:
+def make_highly_available(mesh: Lab) -> None:
+    flags = ("--ha", "--registry", REGISTRY, "--set", "podLabels.team=mesh,proxy.logLevel=info")
     mesh.apply(WEST, mesh.linkerd(WEST, "install", *flags))
     for name in CONTROL_PLANE:
         mesh.kubectl(WEST, "-n", "linkerd", "rollout", "status", f"deploy/{name}", "--timeout=60s")
-
-
-@pytest.fixture
-def highly_available(mesh: Lab) -> Iterator[Lab]:
-    installed(mesh, "--ha", "--registry", REGISTRY, "--set", "podLabels.team=mesh,proxy.logLevel=info")
-    try:
-        yield mesh
-    finally:
-        mesh.kubectl(WEST, "delete", "pod", "of-another-registry", "--ignore-not-found")
-        mesh.kubectl(WEST, "-n", "linkerd", "delete", "pdb", *CONTROL_PLANE)
-        installed(mesh)
 
 
 def trust(mesh: Lab) -> dict[str, str]:
@@ -39,19 +27,21 @@ def trust(mesh: Lab) -> dict[str, str]:
     return found
 
 
-def test_three_of_each_serve_a_new_pod_and_the_old_ones(request: pytest.FixtureRequest, mesh: Lab) -> None:
-    before = trust(mesh)
-    request.getfixturevalue("highly_available")
+def test_three_of_each_serve_a_new_pod_and_the_old_ones(nodes: Lab) -> None:
+    before = trust(nodes)
+    make_highly_available(nodes)
     for name in CONTROL_PLANE:
-        deployment = mesh.get(WEST, "deploy", "-n", "linkerd", name)
+        deployment = nodes.get(WEST, "deploy", "-n", "linkerd", name)
         assert deployment["status"]["readyReplicas"] == 3
         assert deployment["spec"]["template"]["metadata"]["labels"]["team"] == "mesh"
-        assert mesh.get(WEST, "pdb", "-n", "linkerd", name)["spec"]["maxUnavailable"] == 1
-    assert trust(mesh) == before, "the certificates are kept"
-    mesh.apply(WEST, POD)
-    mesh.kubectl(WEST, "wait", "pod/of-another-registry", "--for=condition=Ready", "--timeout=60s")
-    proxy = mesh.get(WEST, "pod", "of-another-registry")["spec"]["initContainers"][1]
+        pods = nodes.get(WEST, "pods", "-n", "linkerd", "-l", f"linkerd.io/control-plane-component={name[8:]}")
+        assert len({pod["spec"]["nodeName"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}) == 3
+        assert nodes.get(WEST, "pdb", "-n", "linkerd", name)["spec"]["maxUnavailable"] == 1
+    assert trust(nodes) == before, "the certificates are kept"
+    nodes.apply(WEST, POD)
+    nodes.kubectl(WEST, "wait", "pod/of-another-registry", "--for=condition=Ready", "--timeout=60s")
+    proxy = nodes.get(WEST, "pod", "of-another-registry")["spec"]["initContainers"][1]
     assert proxy["image"].startswith(f"{REGISTRY}/proxy:")
     assert proxy["resources"] == {"requests": {"cpu": "100m", "memory": "20Mi"}, "limits": {"memory": "250Mi"}}
-    answer = mesh.exec(WEST, "deploy/frontend", "curl", "-sS", "http://backend-cluster-east:8080/health")
+    answer = nodes.exec(WEST, "deploy/frontend", "curl", "-sS", "http://backend-cluster-east:8080/health")
     assert "spiffe://" in answer

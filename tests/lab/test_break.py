@@ -3,6 +3,7 @@
 import os
 import subprocess
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,13 +13,17 @@ from hypothesis import strategies as st
 from isthmus.cli.lab import lab as command
 from isthmus.lab import faults, orders
 from isthmus.lab.config import LabDir, LabError, Record
-from isthmus.lab.faults import Broken, Faults, How, Kind, hold, node_rules, pod_rules
+from isthmus.lab.faults import Broken, Faults, How, Kind, hold, pod_rules, rules, unplugged
+from isthmus.lab.topology import clusters
 
-RECORD = Record(clusters=["east", "my-node"], ports={})
+RECORD = Record(clusters=["east", "my-node"], ports={}, nodes=2)
+ONE = clusters(("east",), Path("/lab"))[0]
+TWO = clusters(("east",), Path("/lab"), nodes=2)[0]
 
 
-def broken(kind, how, cluster="east"):
-    return Broken(kind=kind, cluster=cluster, how=how)
+def broken(kind, how, cluster="east", name=None):
+    own = "east-1" if kind is Kind.NODE else ""
+    return Broken(kind=kind, cluster=cluster, how=how, name=own if name is None else name)
 
 
 @pytest.mark.parametrize(
@@ -55,15 +60,36 @@ def test_breaking_is_idempotent_and_healing_leaves_nothing(faulty):
     "kinds", [kinds for size in (1, 2, 3) for kinds in combinations((Kind.API_SERVER, Kind.NODE, Kind.CLUSTER), size)]
 )
 def test_nodes_drop_only_while_they_are_told_to(kinds):
-    rules = node_rules(Faults(broken=tuple(broken(kind, How.BLACKHOLE) for kind in kinds)), "east")
-    assert rules.startswith(f"table inet {faults.TABLE}\ndelete table inet {faults.TABLE}\n")
-    assert 'iifname "eth0" drop' in rules or kinds == (Kind.API_SERVER,)
-    assert node_rules(Faults(), "east").count("\n") == 2
+    text = rules(Faults(broken=tuple(broken(kind, How.BLACKHOLE) for kind in kinds)), ONE.control)
+    assert text.startswith(f"table inet {faults.TABLE}\ndelete table inet {faults.TABLE}\n")
+    assert 'iifname "eth0" drop' in text or kinds == (Kind.API_SERVER,)
+    assert rules(Faults(), ONE.control).count("\n") == 4
+
+
+@pytest.mark.parametrize("how", How)
+def test_of_several_nodes_only_the_broken_one_is_off_the_network_unless_it_hangs(how):
+    now = Faults(broken=(broken(Kind.NODE, how),))
+    assert [unplugged(now, machine) for machine in TWO.machines] == [False, how is not How.HANG, False]
+    assert ["arp daddr" in rules(now, machine) for machine in TWO.machines] == [False, how is How.HANG, False]
+    assert not unplugged(now, ONE.control)
+
+
+def test_of_several_nodes_only_the_process_of_the_broken_one_is_dead():
+    now = Faults(broken=(broken(Kind.NODE, How.KILL),))
+    processes = ("apiserver", "controllers", *(node.process for node in TWO.nodes))
+    assert [hold(now, "east", process) for process in processes] == [None, None, How.KILL, None]
+
+
+def test_machines_of_a_cluster_that_is_cut_off_still_reach_each_other():
+    text = rules(Faults(broken=(broken(Kind.CLUSTER, How.BLACKHOLE),)), TWO.nodes[0])
+    assert 'iifname "eth0" ip saddr != { 172.30.0.11/32, 172.30.10.0/24, 172.30.100.0/24, 10.244.0.0/16 } drop' in text
 
 
 def test_the_kernel_understands_every_rule():
     every = tuple(broken(kind, How.BLACKHOLE) for kind in (Kind.API_SERVER, Kind.NODE, Kind.CLUSTER))
-    text = node_rules(Faults(broken=every), "east") + pod_rules(cut=True) + pod_rules(cut=False)
+    stuck = Faults(broken=(*every[::2], broken(Kind.NODE, How.HANG)))
+    text = rules(Faults(broken=every), ONE.control) + rules(stuck, TWO.nodes[0])
+    text += pod_rules(cut=True) + pod_rules(cut=False)
     user = ("--user", "--map-root-user") if os.geteuid() else ()
     alone = ["unshare", *user, "--net", "nft", "-f", "-"]
     done = subprocess.run(alone, input=text, capture_output=True, text=True, timeout=20, check=False)
@@ -71,11 +97,16 @@ def test_the_kernel_understands_every_rule():
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "cluster"),
-    [(Kind.NODE, "east-node", "east"), (Kind.NODE, "my-node", "my-node"), (Kind.CLUSTER, "east", "east")],
+    ("kind", "name", "parts"),
+    [
+        (Kind.NODE, "east-2", [("east", "east-2")]),
+        (Kind.NODE, "my-node", [("my-node", "my-node-1"), ("my-node", "my-node-2")]),
+        (Kind.CLUSTER, "east", [("east", "")]),
+    ],
 )
-def test_a_node_goes_by_its_own_name_or_its_clusters(tmp_path, kind, name, cluster):
-    assert orders._target(LabDir(tmp_path), RECORD, kind, name, How.KILL).cluster == cluster
+def test_a_node_goes_by_its_own_name_and_all_go_by_their_clusters(tmp_path, kind, name, parts):
+    found = orders._targets(LabDir(tmp_path), RECORD, kind, name, How.KILL)
+    assert [(one.cluster, one.name) for one in found] == parts
 
 
 @pytest.mark.parametrize("name", ["web", "east/", "east/a/b/c", "/web"])

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from isthmus.cli.lab import lab as command
 from isthmus.lab import environment, preflight, processes, user_images
 from isthmus.lab.config import LabDir, LabError, Record, default_dir
+from isthmus.lab.topology import clusters
 
 
 def invoke(*words):
@@ -111,9 +113,10 @@ def test_a_damaged_record_is_named(tmp_path):
 
 
 def test_a_place_where_no_lab_can_be_is_refused_beforehand(tmp_path):
-    assert any("under /run" in problem for problem in preflight.problems(tmp_path.__class__("/run/lab"), ("a",)))
+    run = Path("/run/lab")
+    assert any("under /run" in problem for problem in preflight.problems(run, clusters(("a",), run)))
     deep = tmp_path / ("d" * 100)
-    assert any("too long" in problem for problem in preflight.problems(deep, ("a",)))
+    assert any("too long" in problem for problem in preflight.problems(deep, clusters(("a",), deep)))
 
 
 def test_missing_programs_are_listed_with_their_packages(tmp_path, monkeypatch):

@@ -79,9 +79,9 @@ def test_an_address_belongs_to_its_cluster(members, address, name):
 def test_only_the_chosen_pair_goes_the_long_way_and_back_again_when_healed():
     east = MEMBERS[0]
     assert relay.routes(east, MEMBERS, [wan(delay=1.0)]) == [
-        "route replace 172.30.0.12 via 172.30.0.1",
+        "route replace 172.30.0.12/32 via 172.30.0.1",
         "route replace 172.30.11.0/24 via 172.30.0.1",
-        "route replace 172.30.0.13 dev eth0",
+        "route replace 172.30.0.13/32 dev eth0",
         "route replace 172.30.12.0/24 dev eth0",
     ]
     assert not any("via" in line for line in relay.routes(east, MEMBERS, []))

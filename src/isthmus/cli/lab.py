@@ -37,6 +37,7 @@ lab.add_command(lab_faults.break_)
 Examples:
   isthmus lab up
   isthmus lab up --clusters north,south,west --dir /tmp/three
+  isthmus lab up --nodes 3
   isthmus lab up --flat
 """
 )
@@ -47,8 +48,9 @@ Examples:
     help="Names of the clusters, separated by commas.",
 )
 @click.option("--flat", is_flag=True, help="Pods reach the pods of other clusters by their own addresses.")
+@click.option("--nodes", type=int, help="How many nodes each cluster has [default: 1, or as many as there are].")
 @dir_option
-def up(clusters: str, flat: bool, directory: Path | None) -> None:
+def up(clusters: str, flat: bool, nodes: int | None, directory: Path | None) -> None:
     """Start a lab and wait until its clusters are ready. Harmless when it runs already."""
     from isthmus.lab import supervisor
     from isthmus.lab.config import LabError
@@ -57,7 +59,7 @@ def up(clusters: str, flat: bool, directory: Path | None) -> None:
     place = lab_at(directory)
     names = tuple(name.strip() for name in clusters.split(",") if name.strip())
     try:
-        supervisor.up(place, names, click.echo, flat=flat)
+        supervisor.up(place, names, click.echo, flat=flat, nodes=nodes)
     except LabError as error:
         fail(error)
     following = shlex.join([installed(), "lab", "env", *(["--dir", str(directory)] if directory else [])])
@@ -118,25 +120,22 @@ def env(directory: Path | None) -> None:
 \b
 Examples:
   isthmus lab node cluster-east -- tcpdump -ni eth0 port 4143
-  isthmus lab node cluster-west -- nft list table ip kube
+  isthmus lab node cluster-west-2 -- nft list table ip kube
 """,
     context_settings={"ignore_unknown_options": True},
 )
-@click.argument("cluster")
+@click.argument("name")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @dir_option
-def node(cluster: str, command: tuple[str, ...], directory: Path | None) -> None:
-    """Run COMMAND in the network namespace of a cluster's node."""
-    from isthmus.lab import supervisor
+def node(name: str, command: tuple[str, ...], directory: Path | None) -> None:
+    """Run COMMAND in the network namespace of the node NAME, or of a cluster's first node."""
+    from isthmus.lab import orders, supervisor
     from isthmus.lab.config import LabError
 
     place = lab_at(directory)
     try:
         record = supervisor.running(place)
-        members = {member.name: member for member in place.clusters(record.clusters)}
-        if cluster not in members:
-            raise LabError(f"The lab has no cluster named {cluster!r}: it has {', '.join(members)}.")
-        words = supervisor.inside_command(record, members[cluster], list(command))
+        words = supervisor.inside_command(record, orders.nodes(place, record, name)[0], list(command))
     except LabError as error:
         fail(error)
     os.execvp(words[0], words)  # noqa: S606

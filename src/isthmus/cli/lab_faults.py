@@ -89,6 +89,7 @@ Examples:
   isthmus lab break cluster cluster-east --kill
   isthmus lab break apiserver cluster-east --hang
   isthmus lab break pod cluster-east/backend-6d4f9c7b8-x2x7k --blackhole
+  isthmus lab break node cluster-west-2 --kill
   isthmus lab break cluster cluster-east --heal
 """,
 )
@@ -101,7 +102,10 @@ Examples:
 @_output
 @dir_option
 def break_(kind: str, name: str, how: str | None, output: str, directory: Path | None) -> None:
-    """Break a part of the lab until it is healed, or heal it. NAME is a cluster's, or CLUSTER/[NAMESPACE/]POD."""
+    """Break a part of the lab until it is healed, or heal it.
+
+    NAME is a cluster's or a node's (a cluster's stands for all its nodes), or CLUSTER/[NAMESPACE/]POD.
+    """
     from isthmus.lab import orders, supervisor
     from isthmus.lab.config import LabError
     from isthmus.lab.faults import How, Kind

@@ -19,7 +19,7 @@ from isthmus.lab.config import LabDir, LabError
 from isthmus.lab.faults import Answer, Broken, Faults, How, Kind, Order
 from isthmus.lab.node.commands import CommandError, run
 from isthmus.lab.node.network import NAMESPACES, namespace_of
-from isthmus.lab.topology import Cluster
+from isthmus.lab.topology import Cluster, Machine
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +81,11 @@ class Breaker:
         if wanted.wan != former.wan:
             await self._relay.apply(wanted.wan)
             for cluster in self.clusters:
-                lines = relay.routes(cluster, self.clusters, wanted.wan)
-                await run(["ip", "-n", cluster.namespace, "-batch", "-"], "".join(f"{line}\n" for line in lines))
-        for cluster in self.clusters:
-            rules = faults.node_rules(wanted, cluster.name)
-            if rules != faults.node_rules(former, cluster.name):
-                await run([*wan.enter(cluster), "nft", "-f", "-"], rules)
+                lines = "".join(f"{line}\n" for line in relay.routes(cluster, self.clusters, wanted.wan))
+                for machine in cluster.machines:
+                    await run(["ip", "-n", machine.namespace, "-batch", "-"], lines)
+        for machine in (machine for cluster in self.clusters for machine in cluster.machines):
+            await _change(machine, former, wanted)
         for pod in set(former.broken) - set(wanted.broken):
             await _break_pod(pod, broken=False)
         for pod in set(wanted.broken) - set(former.broken):
@@ -94,6 +93,16 @@ class Breaker:
         self._faults = wanted
         self.lab.write_faults(wanted)
         self.hold(wanted)
+
+
+async def _change(machine: Machine, former: Faults, wanted: Faults) -> None:
+    """Have a machine's packets be lost, or not, as is wanted now."""
+    rules = faults.rules(wanted, machine)
+    if rules != faults.rules(former, machine):
+        await run([*wan.enter(machine), "nft", "-f", "-"], rules)
+    cut = faults.unplugged(wanted, machine)
+    if cut != faults.unplugged(former, machine):
+        await wan.plug(machine, plugged=not cut)
 
 
 async def _break_pod(pod: Broken, *, broken: bool) -> None:

@@ -32,6 +32,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     clusters: list[str]
     ports: dict[str, int]
     flat: bool = False
+    nodes: int = 1
+    """Of each cluster."""
     pid: int = 0
     started: int = 0
 
@@ -73,8 +75,8 @@ class LabDir:
     def log(self, cluster: str, process: str) -> Path:
         return self.path / cluster / f"{process}.log"
 
-    def clusters(self, names: list[str], *, flat: bool = False) -> tuple[Cluster, ...]:
-        return clusters(tuple(names), self.path, flat=flat)
+    def clusters(self, record: Record) -> tuple[Cluster, ...]:
+        return clusters(tuple(record.clusters), self.path, flat=record.flat, nodes=record.nodes)
 
     def read_record(self) -> Record | None:
         """What the lab remembers, None when there is none here."""

@@ -18,11 +18,11 @@ from typing import Final
 
 from isthmus.lab import breaking, wan
 from isthmus.lab.config import RECORDED, Health, LabDir
-from isthmus.lab.faults import Faults, How, hold
+from isthmus.lab.faults import API_PROCESS, Faults, How, hold
 from isthmus.lab.forks import Server, fork, prepare
 from isthmus.lab.node.commands import wait_without_threads
 from isthmus.lab.node.network import NAMESPACES
-from isthmus.lab.topology import CLUSTER_DOMAIN, FLAT_POD_NETWORK, SERVICE_NETWORK, Cluster
+from isthmus.lab.topology import API_PORT, CLUSTER_DOMAIN, HEARTBEAT, SERVICE_NETWORK, Cluster, Machine, clusters
 
 log = logging.getLogger(__name__)
 
@@ -52,29 +52,46 @@ class Process:
 
 
 def servers(lab: LabDir, cluster: Cluster, listen_fd: int) -> dict[str, Server]:
-    """The servers of one cluster, by name."""
-    shared = ["--cluster", cluster.name, "--kubelet-socket", str(cluster.kubelet_socket)]
-    shared += ["--cluster-domain", CLUSTER_DOMAIN, "--pki-dir", str(cluster.pki_dir)]
-    apiserver = ["--data-dir", str(cluster.data_dir), "--listen-fd", str(listen_fd)]
-    apiserver += ["--listen-address", f"{cluster.node_ip}:6443", "--service-cidr", str(SERVICE_NETWORK)]
-    node = ["--dir", str(cluster.dir), "--kubeconfig", str(cluster.kubeconfig), "--node-ip", cluster.node_ip]
-    node += ["--pod-cidr", str(cluster.pod_network), "--load-balancer-cidr", str(cluster.load_balancer_network)]
-    node += ["--routed-cidr", str(FLAT_POD_NETWORK)] if cluster.flat else []
+    """The servers of one cluster, by name. The only node of a cluster runs the controllers, too."""
+    shared = ("--cluster-domain", CLUSTER_DOMAIN)
+    control = ("--pki-dir", cluster.pki_dir, "--load-balancer-cidr", cluster.load_balancer_network)
+    client = ("--kubeconfig", cluster.kubeconfig)
 
-    def server(name: str, package: str, arguments: list[str], fd: int | None) -> Server:
+    def server(name: str, package: str, machine: Machine, *arguments: object, fd: int | None = None) -> Server:
         return Server(
             package=package,
-            arguments=(*shared, *arguments),
-            title=str(cluster.dir),
-            network=Path(NAMESPACES, cluster.namespace),
+            arguments=tuple(map(str, arguments)),
+            title=str(machine.dir if machine.is_node else cluster.dir),
+            network=Path(NAMESPACES, machine.namespace),
             log=lab.log(cluster.name, name),
             listen_fd=fd,
         )
 
-    return {
-        "apiserver": server("apiserver", "isthmus.lab.api", apiserver, listen_fd),
-        "node": server("node", "isthmus.lab.node", node, None),
+    apiserver = (
+        *("--cluster", cluster.name, "--data-dir", cluster.data_dir, "--listen-fd", listen_fd),
+        *("--listen-address", f"{cluster.control.ip}:{API_PORT}", "--service-cidr", SERVICE_NETWORK),
+        *("--kubelet-socket", cluster.kubelet_socket, "--pki-dir", cluster.pki_dir),
+    )
+    found = {
+        API_PROCESS: server(API_PROCESS, "isthmus.lab.api", cluster.control, *shared, *apiserver, fd=listen_fd),
     }
+    if cluster.several:
+        found["controllers"] = server(
+            "controllers", "isthmus.lab.controllers", cluster.control, *client, *control, "--watch-nodes"
+        )
+    for node in cluster.nodes:
+        more = ("--heartbeat", HEARTBEAT) if cluster.several else ("--controllers", *control)
+        arguments = (*shared, *client, *_node_arguments(node), *more)
+        found[node.process] = server(node.process, "isthmus.lab.node", node, *arguments)
+    return found
+
+
+def _node_arguments(node: Machine) -> tuple[object, ...]:
+    cluster = node.cluster
+    names = ("--cluster", cluster.name, "--name", node.name, "--lab-dir", cluster.lab_dir, "--dir", node.dir)
+    network = ("--node-ip", node.ip, "--api-ip", cluster.control.ip, "--pod-cidr", node.pod_network)
+    routed = ("--routed-cidr", cluster.routed_network) if cluster.routed_network else ()
+    return (*names, *network, *routed, "--kubelet-socket", node.kubelet_socket)
 
 
 @dataclass(slots=True)
@@ -197,11 +214,11 @@ def turn_away(listen_fd: int) -> None:
         caller.close()
 
 
-def processes(lab: LabDir, clusters: tuple[Cluster, ...], listen_fds: list[int]) -> list[Process]:
+def processes(lab: LabDir, members: tuple[Cluster, ...], listen_fds: list[int]) -> list[Process]:
     """Every process of the lab, API servers first."""
     found = [
         Process(f"{cluster.name}/{name}", server)
-        for cluster, listen_fd in zip(clusters, listen_fds, strict=True)
+        for cluster, listen_fd in zip(members, listen_fds, strict=True)
         for name, server in servers(lab, cluster, listen_fd).items()
     ]
     return sorted(found, key=lambda process: not process.name.endswith("/apiserver"))
@@ -212,19 +229,21 @@ def main() -> None:
     parser.add_argument("--dir", required=True, type=Path)
     parser.add_argument("--clusters", required=True, help="names, separated by commas")
     parser.add_argument("--flat", action="store_true", help="pods reach those of other clusters by their addresses")
+    parser.add_argument("--nodes", type=int, default=1, help="of each cluster")
     parser.add_argument("--listen-fds", required=True, help="one inherited socket per cluster, separated by commas")
     parser.add_argument("--told-fd", required=True, type=int, help="where RECORDED is read once the lab is on record")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lab = LabDir(arguments.dir)
-    clusters = lab.clusters(arguments.clusters.split(","), flat=arguments.flat)
+    names = tuple(arguments.clusters.split(","))
+    members = clusters(names, lab.path, flat=arguments.flat, nodes=arguments.nodes)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], check=True, timeout=10)
     socket.sethostname("isthmus-lab")
     wait_without_threads()
-    asyncio.run(wan.build(clusters))
+    asyncio.run(wan.build(members))
     prepare()
     listen_fds = [int(number) for number in arguments.listen_fds.split(",")]
-    daemon = Daemon(lab, processes(lab, clusters, listen_fds), arguments.told_fd, clusters)
+    daemon = Daemon(lab, processes(lab, members, listen_fds), arguments.told_fd, members)
     asyncio.run(daemon.run())
 
 

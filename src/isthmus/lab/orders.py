@@ -1,6 +1,7 @@
 """From a person's words to an order for a lab's daemon: names checked, pods found, and the answer waited for."""
 
 import asyncio
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ import msgspec
 from isthmus.lab.client import PODS, Client, Object
 from isthmus.lab.config import LabDir, LabError, Record
 from isthmus.lab.faults import Answer, Broken, Faults, How, Kind, Order, Wan, pair
+from isthmus.lab.topology import Machine
 
 ANSWER_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 5.0
@@ -68,27 +70,27 @@ def heal_wan(lab: LabDir, between: Iterable[tuple[str, str]] | None) -> None:
     _change(lab, healed)
 
 
-def damage(lab: LabDir, record: Record, kind: Kind, name: str, how: How) -> Broken:
+def damage(lab: LabDir, record: Record, kind: Kind, name: str, how: How) -> None:
     """Break something, whatever was done to it before. A pod is killed once, all else stays as it is until healed."""
-    broken = _target(lab, record, kind, name, how)
+    targets = _targets(lab, record, kind, name, how)
     if kind is Kind.POD and how is How.KILL:
-        _change(lab, lambda faults: Order(faults=faults, kill=broken))
+        _change(lab, lambda faults: Order(faults=faults, kill=targets[0]))
     else:
-        _change(lab, lambda faults: Order(faults=faults.with_broken(broken)))
-    return broken
+        _change(lab, lambda faults: Order(faults=functools.reduce(Faults.with_broken, targets, faults)))
 
 
 def heal(lab: LabDir, record: Record, kind: Kind, name: str) -> int:
     """Heal something, and how many faults it had: a cluster with everything in it. What is well stays well."""
-    cluster, namespace, pod = _parts(record, kind, name)
+    parts = _parts(lab, record, kind, name)
     healed: list[tuple[str, ...]] = []
 
     def without(faults: Faults) -> Order:
         healed.extend(
             one.target
             for one in faults.broken
+            for cluster, namespace, own in parts
             if one.cluster == cluster and (kind is Kind.CLUSTER or one.target[0] == kind)
-            if kind is not Kind.POD or (one.namespace, one.name) == (namespace, pod)
+            if kind is Kind.CLUSTER or (one.namespace, one.name) == (namespace, own)
         )
         return Order(faults=faults.without_broken(healed))
 
@@ -102,23 +104,34 @@ def _known(record: Record, name: str) -> str:
     return name
 
 
-def _parts(record: Record, kind: Kind, name: str) -> tuple[str, str, str]:
-    """Cluster, namespace and pod that a name means."""
+def _parts(lab: LabDir, record: Record, kind: Kind, name: str) -> list[tuple[str, str, str]]:
+    """Cluster, namespace, and node or pod that a name means. A cluster's name means all of its nodes."""
+    if kind is Kind.NODE:
+        return [(node.cluster.name, "", node.name) for node in nodes(lab, record, name)]
     if kind is not Kind.POD:
-        cluster = name.removesuffix("-node") if kind is Kind.NODE and name not in record.clusters else name
-        return _known(record, cluster), "", ""
+        return [(_known(record, name), "", "")]
     words = name.split("/")
     if len(words) not in (2, 3) or not all(words):
         raise LabError(f"{name!r} does not say which pod: name it as CLUSTER/POD or CLUSTER/NAMESPACE/POD.")
-    return _known(record, words[0]), words[1] if len(words) == 3 else "default", words[-1]
+    return [(_known(record, words[0]), words[1] if len(words) == 3 else "default", words[-1])]
 
 
-def _target(lab: LabDir, record: Record, kind: Kind, name: str, how: How) -> Broken:
-    cluster, namespace, pod = _parts(record, kind, name)
+def nodes(lab: LabDir, record: Record, name: str) -> list[Machine]:
+    """The node of that name, or all nodes of the cluster of that name."""
+    every = [node for cluster in lab.clusters(record) for node in cluster.nodes]
+    if found := [node for node in every if name in (node.name, node.cluster.name)]:
+        return found
+    known = ", ".join(node.name for node in every)
+    raise LabError(f"The lab has no node and no cluster named {name!r}: its nodes are {known}.")
+
+
+def _targets(lab: LabDir, record: Record, kind: Kind, name: str, how: How) -> list[Broken]:
+    parts = _parts(lab, record, kind, name)
     if kind is not Kind.POD:
-        return Broken(kind=kind, cluster=cluster, how=how)
+        return [Broken(kind=kind, cluster=cluster, how=how, name=own) for cluster, _, own in parts]
+    ((cluster, namespace, pod),) = parts
     found = asyncio.run(_find_pod(lab, cluster, namespace, pod))
-    return Broken(kind=kind, cluster=cluster, how=how, namespace=namespace, name=pod, uid=found["metadata"]["uid"])
+    return [Broken(kind=kind, cluster=cluster, how=how, namespace=namespace, name=pod, uid=found["metadata"]["uid"])]
 
 
 async def _find_pod(lab: LabDir, cluster: str, namespace: str, name: str) -> Object:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from isthmus.lab import namespaces
+from isthmus.lab.topology import Cluster
 
 PROGRAMS: Final = {
     "unshare": "util-linux",
@@ -22,7 +23,7 @@ SOCKET_PATH_LIMIT: Final = 107
 """The kernel's limit for the path of a unix socket."""
 
 
-def problems(lab_dir: Path, cluster_names: tuple[str, ...]) -> list[str]:
+def problems(lab_dir: Path, clusters: tuple[Cluster, ...]) -> list[str]:
     """Why a lab cannot start here; empty when it can."""
     found = []
     missing = {program: package for program, package in PROGRAMS.items() if shutil.which(program) is None}
@@ -33,7 +34,8 @@ def problems(lab_dir: Path, cluster_names: tuple[str, ...]) -> list[str]:
         found.append(refused)
     if lab_dir.resolve().is_relative_to("/run"):
         found.append(f"{lab_dir} lies under /run, which the lab replaces by its own: choose another --dir.")
-    longest = max((len(f"{lab_dir.resolve()}/{name}/kubelet.sock") for name in cluster_names), default=0)
+    sockets = (node.kubelet_socket.relative_to(lab_dir) for cluster in clusters for node in cluster.nodes)
+    longest = max((len(str(lab_dir.resolve() / socket)) for socket in sockets), default=0)
     if longest > SOCKET_PATH_LIMIT:
         found.append(
             f"{lab_dir} is too long a path for the sockets in it, by {longest - SOCKET_PATH_LIMIT} letters: "

@@ -13,7 +13,7 @@ import random
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import Final
 
 from isthmus.lab.config import LabError
@@ -63,26 +63,23 @@ class Direction:
 def home(address: IPv4Address, clusters: Iterable[Cluster]) -> str:
     """The cluster that an address belongs to, or ""."""
     for cluster in clusters:
-        networks = (IPv4Network(cluster.node_ip), cluster.load_balancer_network, cluster.pod_network)
-        if any(address in network for network in networks):
+        if any(address in network for network in (*cluster.networks, cluster.pod_network)):
             return cluster.name
     return ""
 
 
 def routes(cluster: Cluster, clusters: Sequence[Cluster], wan: Iterable[Wan]) -> list[str]:
-    """`ip -batch` lines for a node: through here to clusters that are far, directly to the others."""
+    """`ip -batch` lines for a cluster's machines: through here to clusters that are far, directly to the others."""
     far = {pair(*one.between) for one in wan}
     lines = []
     for other in clusters:
         if other == cluster:
             continue
-        flat = [str(other.pod_network)] if cluster.flat else []
-        networks = [other.node_ip, str(other.load_balancer_network), *flat]
-        if pair(cluster.name, other.name) in far:
-            lines += [f"route replace {network} via {WAN_GATEWAY}" for network in networks]
-        else:
-            lines += [f"route replace {network} dev {UPLINK}" for network in networks[:2]]
-            lines += [f"route replace {network} via {other.node_ip}" for network in flat]
+        away = pair(cluster.name, other.name) in far
+        how = f"via {WAN_GATEWAY}" if away else f"dev {UPLINK}"
+        lines += [f"route replace {network} {how}" for network in other.networks]
+        for node in other.nodes if cluster.flat else ():
+            lines.append(f"route replace {node.pod_network} via {WAN_GATEWAY if away else node.ip}")
     return lines
 
 
@@ -119,7 +116,8 @@ class Relay:
         fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", NAME.encode(), _IFF_TUN_NO_PI))
         lines = [f"link set {NAME} up", f"route add default dev {NAME} table {TABLE}"]
         lines += [f"rule add iif {WAN_BRIDGE} lookup {TABLE}"]
-        lines += [f"route add {one.pod_network} via {one.node_ip}" for one in self.clusters if one.flat]
+        flat = (node for cluster in self.clusters if cluster.flat for node in cluster.nodes)
+        lines += [f"route add {node.pod_network} via {node.ip}" for node in flat]
         await run(["ip", "-batch", "-"], "".join(f"{line}\n" for line in lines))
         unfiltered = [f"net.ipv4.conf.{name}.rp_filter=0" for name in ("all", NAME, WAN_BRIDGE)]
         await run(["sysctl", "-qw", "net.ipv4.ip_forward=1", *unfiltered])

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from isthmus.lab import environment, namespaces, pki, preflight, processes
 from isthmus.lab.config import RECORDED, LabDir, LabError, Record
-from isthmus.lab.topology import Cluster, clusters
+from isthmus.lab.topology import Cluster, Machine, clusters
 
 Say = Callable[[str], None]
 
@@ -27,16 +29,22 @@ RESTARTS_TOLERATED: Final = 3
 BACKLOG: Final = 512
 
 
-def up(lab: LabDir, names: tuple[str, ...], say: Say, *, flat: bool = False) -> Record:
-    """Have a lab of these clusters running and ready. Called again for a running lab, only checks that it is."""
-    members = _plan(lab, names, flat=flat)
-    if problems := preflight.problems(lab.path, names):
+def up(lab: LabDir, names: tuple[str, ...], say: Say, *, flat: bool = False, nodes: int | None = None) -> Record:
+    """Have a lab of these clusters running and ready. Called again for a running lab, only checks that it is.
+
+    `nodes` of each cluster; None: as many as the lab in that folder has, one in a new lab.
+    """
+    if nodes is None:
+        found = lab.read_record() if lab.path.is_dir() else None
+        nodes = found.nodes if found is not None else 1
+    members = _plan(lab, names, flat=flat, nodes=nodes)
+    if problems := preflight.problems(lab.path, members):
         raise LabError("\n".join(problems))
     former: Record | None = None
     try:
         with _explained(lab), lab.locked():
             former = lab.read_record()
-            _check_network(lab, former, flat=flat)
+            _check_network(lab, former, flat=flat, nodes=nodes)
             runs = former is not None and processes.alive(former.pid, former.started)
             record = former if former is not None and runs else _start(lab, members, former, say)
         if runs:
@@ -57,11 +65,16 @@ def _check_same(lab: LabDir, record: Record, names: tuple[str, ...]) -> None:
         )
 
 
-def _check_network(lab: LabDir, former: Record | None, *, flat: bool) -> None:
+def _check_network(lab: LabDir, former: Record | None, *, flat: bool, nodes: int) -> None:
     """A lab keeps its addresses as long as there is one in its folder."""
     if former is not None and former.flat != flat:
         kind, words = ("flat", "name --flat") if former.flat else ("not flat", "leave --flat out")
         raise LabError(f"The lab in {lab.path} is {kind}: {words}, or end it with `isthmus lab down` first.")
+    if former is not None and former.nodes != nodes:
+        raise LabError(
+            f"Each cluster of the lab in {lab.path} has {former.nodes} node(s): name --nodes {former.nodes}, or end it "
+            "with `isthmus lab down` first."
+        )
 
 
 def _undo(lab: LabDir, former: Record | None) -> None:
@@ -110,9 +123,9 @@ def running(lab: LabDir) -> Record:
     return record
 
 
-def _plan(lab: LabDir, names: tuple[str, ...], *, flat: bool) -> tuple[Cluster, ...]:
+def _plan(lab: LabDir, names: tuple[str, ...], *, flat: bool, nodes: int) -> tuple[Cluster, ...]:
     try:
-        return clusters(names, lab.path, flat=flat)
+        return clusters(names, lab.path, flat=flat, nodes=nodes)
     except ValueError as error:
         raise LabError(str(error)) from None
 
@@ -125,8 +138,10 @@ def _start(lab: LabDir, members: tuple[Cluster, ...], former: Record | None, say
             "choose another --dir."
         )
     known = former.ports if former is not None else {}
-    flat = members[0].flat
-    lab.write_record(Record(clusters=[cluster.name for cluster in members], ports=known, flat=flat))
+    record = Record(
+        clusters=[cluster.name for cluster in members], ports=known, flat=members[0].flat, nodes=members[0].size
+    )
+    lab.write_record(record)
     environment.fill_bin(lab)
     sockets = {cluster.name: _listen(known.get(cluster.name, 0)) for cluster in members}
     ports = {name: int(sock.getsockname()[1]) for name, sock in sockets.items()}
@@ -140,13 +155,7 @@ def _start(lab: LabDir, members: tuple[Cluster, ...], former: Record | None, say
     told, tell = os.pipe()
     try:
         holder, pid = _launch(lab, members, [sockets[cluster.name] for cluster in members], told)
-        record = Record(
-            clusters=[cluster.name for cluster in members],
-            ports=ports,
-            flat=flat,
-            pid=pid,
-            started=processes.start_time(pid),
-        )
+        record = msgspec.structs.replace(record, ports=ports, pid=pid, started=processes.start_time(pid))
         lab.write_record(record)
         os.write(tell, RECORDED)
         holder.returncode = 0  # it outlives this command: nobody is to wait for it
@@ -174,9 +183,11 @@ def _write_credentials(lab: LabDir, members: tuple[Cluster, ...], ports: dict[st
     outside = {}
     for cluster in members:
         cluster.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for node in cluster.nodes:
+            node.dir.mkdir(exist_ok=True)
         keys = pki.Pki(cluster.pki_dir)
         if not keys.account_key.exists():
-            keys = pki.create(cluster.pki_dir, cluster=cluster.name, node_ip=cluster.node_ip)
+            keys = pki.create(cluster.pki_dir, cluster=cluster.name, node_ip=cluster.control.ip)
         pki.kubeconfig(cluster.kubeconfig, {cluster.name: (keys, cluster.server)})
         outside[cluster.name] = (keys, f"https://127.0.0.1:{ports[cluster.name]}")
     pki.kubeconfig(lab.kubeconfig, outside)
@@ -194,6 +205,7 @@ def _launch(
     command += [sys.executable, "-m", "isthmus.lab.daemon", "--dir", str(lab.path)]
     command += ["--clusters", ",".join(cluster.name for cluster in members)]
     command += ["--flat"] if members[0].flat else []
+    command += ["--nodes", str(members[0].size)]
     command += ["--listen-fds", ",".join(map(str, fds)), "--told-fd", str(told)]
     with lab.daemon_log.open("wb") as output:
         holder = subprocess.Popen(
@@ -249,13 +261,13 @@ async def _wait_for(lab: LabDir, record: Record, cluster: Cluster, say: Say) -> 
             with contextlib.suppress(Exception):
                 nodes = (await client.list(NODES)).items
                 phase = "node"
-                if nodes and all(is_ready(node) for node in nodes):
+                if len(nodes) >= cluster.size and all(is_ready(node) for node in nodes):
                     say(f"{cluster.name}: ready at https://127.0.0.1:{record.ports[cluster.name]}")
                     return ""
             if failure := _failure(lab, record, cluster):
                 return failure
             await asyncio.sleep(POLL_SECONDS)
-    log = lab.log(cluster.name, "apiserver" if phase == "API server" else "node")
+    log = lab.log(cluster.name, "apiserver" if phase == "API server" else cluster.nodes[0].process)
     return f"{cluster.name}: its {phase} is not ready after {READY_SECONDS:.0f} s; the end of {log} says:\n{tail(log)}"
 
 
@@ -280,6 +292,6 @@ def tail(path: Path) -> str:
     return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:]) or "  (it is empty)"
 
 
-def inside_command(record: Record, cluster: Cluster, command: list[str]) -> list[str]:
+def inside_command(record: Record, machine: Machine, command: list[str]) -> list[str]:
     """The command that runs `command` in a node's network namespace, with the lab's mounts and processes in view."""
-    return [*namespaces.enter(record.pid), "nsenter", f"--net=/run/netns/{cluster.namespace}", *command]
+    return [*namespaces.enter(record.pid), "nsenter", f"--net=/run/netns/{machine.namespace}", *command]

@@ -1,4 +1,4 @@
-"""The cables of a lab: a bridge that stands for the network between clusters, and one node namespace per cluster."""
+"""The cables of a lab: a bridge that stands for the network between clusters, and each machine's namespace."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Interface
@@ -6,8 +6,8 @@ from typing import Final
 
 from isthmus.lab.node.commands import run
 from isthmus.lab.node.network import BRIDGE as POD_BRIDGE
-from isthmus.lab.node.network import setup_node
-from isthmus.lab.topology import DNS_VIP, SERVICE_NETWORK, WAN_BRIDGE, WAN_GATEWAY, WAN_NETWORK, Cluster
+from isthmus.lab.node.network import setup_node, uplink_of
+from isthmus.lab.topology import DNS_VIP, SERVICE_NETWORK, WAN_BRIDGE, WAN_GATEWAY, WAN_NETWORK, Cluster, Machine
 
 BRIDGE: Final = (
     "link set lo up",
@@ -34,22 +34,39 @@ async def build(clusters: Sequence[Cluster]) -> None:
     await run(PURE_BRIDGE)
     await run(["ip", "-batch", "-"], _lines(BRIDGE))
     for cluster in clusters:
-        address = IPv4Interface(f"{cluster.node_ip}/{WAN_NETWORK.prefixlen}")
-        await setup_node(cluster.namespace, wan=WAN_BRIDGE, address=address, pod_cidr=str(cluster.pod_network))
-        await run([*enter(cluster), *PURE_BRIDGE])
-        await run(["ip", "-n", cluster.namespace, "-batch", "-"], _lines([*NODE, *routes(cluster, clusters)]))
+        for machine in cluster.machines:
+            await _connect(machine, clusters)
 
 
-def routes(cluster: Cluster, clusters: Iterable[Cluster]) -> list[str]:
-    """`ip -batch` lines for a node of a flat lab: the pods of each other cluster are behind its node."""
+async def _connect(machine: Machine, clusters: Sequence[Cluster]) -> None:
+    address = IPv4Interface(f"{machine.ip}/{WAN_NETWORK.prefixlen}")
+    pods = str(machine.pod_network) if machine.is_node else ""
+    await setup_node(machine.namespace, wan=WAN_BRIDGE, address=address, pod_cidr=pods)
+    await run([*enter(machine), *PURE_BRIDGE])
+    if lines := [*(NODE if machine.is_node else ()), *routes(machine, clusters)]:
+        await run(["ip", "-n", machine.namespace, "-batch", "-"], _lines(lines))
+
+
+def routes(machine: Machine, clusters: Iterable[Cluster]) -> list[str]:
+    """`ip -batch` lines: pods are behind their node, those of the same cluster, and in a flat lab all."""
     return [
-        f"route add {other.pod_network} via {other.node_ip}" for other in clusters if cluster.flat and other != cluster
+        f"route add {node.pod_network} via {node.ip}"
+        for cluster in clusters
+        if cluster == machine.cluster or cluster.flat
+        for node in cluster.nodes
+        if node != machine
     ]
 
 
-def enter(cluster: Cluster) -> list[str]:
-    """What to put before a command, inside the lab, to run it in the cluster's node namespace."""
-    return ["nsenter", f"--net=/run/netns/{cluster.namespace}"]
+def enter(machine: Machine) -> list[str]:
+    """What to put before a command, inside the lab, to run it in a machine's network namespace."""
+    return ["nsenter", f"--net=/run/netns/{machine.namespace}"]
+
+
+async def plug(machine: Machine, *, plugged: bool) -> None:
+    """Connect a machine with the bridge, or cut it off: its own end of the cable looks well all the time."""
+    where = ["master", WAN_BRIDGE] if plugged else ["nomaster"]
+    await run(["ip", "link", "set", uplink_of(machine.namespace), *where])
 
 
 def _lines(lines: Iterable[str]) -> str:

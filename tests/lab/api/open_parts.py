@@ -34,7 +34,7 @@ class OpenReviews:
 
 
 class NoStreaming:
-    async def proxy(self, request: web.Request, namespace: str, pod: str, subresource: str) -> web.StreamResponse:
+    async def proxy(self, request: web.Request, pod: dict[str, Any], subresource: str) -> web.StreamResponse:
         raise ApiError(503, "ServiceUnavailable", f"pods/{subresource} needs a kubelet and this API server has none")
 
 

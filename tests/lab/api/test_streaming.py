@@ -36,7 +36,7 @@ POD = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "pod"},
-    "spec": {"containers": [{"name": "app", "image": "app"}]},
+    "spec": {"nodeName": "node", "containers": [{"name": "app", "image": "app"}]},
 }
 POD_PATH = "/api/v1/namespaces/default/pods/pod"
 

@@ -149,7 +149,7 @@ class Reviews(Protocol):
 
 
 class Streaming(Protocol):
-    async def proxy(self, request: web.Request, namespace: str, pod: str, subresource: str) -> web.StreamResponse:
+    async def proxy(self, request: web.Request, pod: Object, subresource: str) -> web.StreamResponse:
         """Carry pods/{exec,attach,log,portforward} to the kubelet and back."""
         ...
 

@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import WSMsgType, web
 from yarl import URL
 
-from isthmus.lab.api.contracts import ApiError
+from isthmus.lab.api.contracts import ApiError, Object
+from isthmus.lab.api.status import bad_request
 
 STATUS_HEADER: Final = "X-Kubernetes-Status"
 """Where the node repeats the Status of a refused websocket handshake, whose body clients do not get to see."""
@@ -24,15 +25,20 @@ Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 @dataclass(frozen=True)
 class NodeStreaming:
-    """Pipes to the kubelet behind one unix socket."""
+    """Pipes to kubelets, each behind a unix socket. In its path, `{node}` stands for the node's name."""
 
     socket: Path
 
-    async def proxy(self, request: web.Request, namespace: str, pod: str, subresource: str) -> web.StreamResponse:
+    async def proxy(self, request: web.Request, pod: Object, subresource: str) -> web.StreamResponse:
         """Answer as the node does: a stream of messages if the client asks for a websocket, of bytes if not."""
+        metadata, node = pod["metadata"], pod["spec"].get("nodeName")
+        if not node:
+            raise bad_request(f"pod {metadata['name']} does not have a host assigned")
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
-        connector = aiohttp.UnixConnector(path=str(self.socket))
-        path = f"{_NODE}/api/v1/namespaces/{namespace}/pods/{pod}/{subresource}"
+        if "/" in node:
+            raise ApiError(404, "NotFound", f'nodes "{node}" not found')
+        connector = aiohttp.UnixConnector(path=str(self.socket).replace("{node}", node))
+        path = f"{_NODE}/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/{subresource}"
         target = path + (f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else "")
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             try:

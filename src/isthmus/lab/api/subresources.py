@@ -16,8 +16,8 @@ async def serve(parts: Parts, call: Call) -> web.StreamResponse:
     where, info = call.where, call.info
     match where.subresource:
         case name if name in _STREAMS:
-            parts.objects.read(Target(info, where.namespace, where.name))
-            return await parts.streaming.proxy(call.request, where.namespace, where.name, name)
+            pod = parts.objects.read(Target(info, where.namespace, where.name))
+            return await parts.streaming.proxy(call.request, pod, name)
         case "proxy":
             return await proxying.proxy(
                 call.request,

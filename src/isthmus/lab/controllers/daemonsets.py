@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from isthmus.lab.client import DAEMON_SETS, NODES, Object
-from isthmus.lab.controllers import objects, pods
+from isthmus.lab.controllers import objects, placement, pods, taints
 from isthmus.lab.controllers.workloads import Workloads
 from isthmus.lab.reconcile import Reconciler
 from isthmus.lab.watch import Change, Key
@@ -77,12 +77,26 @@ def unwanted(found: Object, owned: Sequence[Object], nodes: Sequence[str], revis
 
 
 def _fits(found: Object, node: Object) -> bool:
-    selector = found["spec"]["template"]["spec"].get("nodeSelector") or {}
-    return bool(selector.items() <= objects.labels(node).items())
+    pod = {"spec": {**found["spec"]["template"]["spec"], "tolerations": _tolerations(found)}}
+    hard = (taint for taint in taints.of(node) if taint["effect"] in ("NoSchedule", "NoExecute"))
+    return placement.selected(pod, node) and all(taints.tolerated(one, pod["spec"]["tolerations"]) for one in hard)
+
+
+def _tolerations(found: Object) -> list[Object]:
+    """A node's own pods stay through all that befalls it."""
+    always = [
+        {"key": taints.NOT_READY, "operator": "Exists", "effect": "NoExecute"},
+        {"key": taints.UNREACHABLE, "operator": "Exists", "effect": "NoExecute"},
+        {"key": taints.NOT_READY, "operator": "Exists", "effect": "NoSchedule"},
+        {"key": taints.UNREACHABLE, "operator": "Exists", "effect": "NoSchedule"},
+        {"key": taints.UNSCHEDULABLE, "operator": "Exists", "effect": "NoSchedule"},
+    ]
+    own = found["spec"]["template"]["spec"].get("tolerations") or []
+    return [*own, *(one for one in always if one not in own)]
 
 
 def _pod(found: Object, node: str, revision: str) -> Object:
     pod = pods.from_template(found, kind=KIND)
     pod["metadata"]["labels"][REVISION] = revision
-    pod["spec"]["nodeName"] = node
+    pod["spec"] |= {"nodeName": node, "tolerations": _tolerations(found)}
     return pod

@@ -17,7 +17,9 @@ from isthmus.lab.controllers.garbage import GarbageCollector
 from isthmus.lab.controllers.inventory import Inventory
 from isthmus.lab.controllers.jobs import Jobs
 from isthmus.lab.controllers.loadbalancers import LoadBalancers
+from isthmus.lab.controllers.nodes import Nodes
 from isthmus.lab.controllers.replicasets import ReplicaSets
+from isthmus.lab.controllers.scheduler import Scheduler
 from isthmus.lab.controllers.statefulsets import StatefulSets
 from isthmus.lab.node.events import Recorder
 
@@ -45,20 +47,25 @@ WATCHED: Final = (
 WORKLOADS: Final = (ReplicaSets, StatefulSets, Jobs, DaemonSets, Deployments)
 
 
-async def run(client: Client, caches: Caches, *, node_name: str, pki_dir: Path, load_balancer_cidr: str) -> None:
+async def run(
+    client: Client, caches: Caches, *, pki_dir: Path, load_balancer_cidr: str, watch_nodes: bool = False
+) -> None:
     """Run until cancelled, on caches of what is `WATCHED`, which somebody else keeps current.
 
-    Must run in the node's network namespace: load-balancer addresses go to its eth0.
+    `watch_nodes`: nodes must say that they live. The only one of a cluster would take us with it.
     """
     inventory = Inventory(client, caches)
-    recorder = Recorder(client, node_name)
+    recorder = Recorder(client, "")
+    nodes = Nodes(client, caches, recorder)
     reconcilers: list[Runnable] = [
         GarbageCollector(client, inventory).reconciler,
         NamespaceEmptier(client, caches, inventory).reconciler,
         Endpoints(client, caches).reconciler,
         Namespaces(client, caches, pki_dir).reconciler,
         AccountTokens(client, caches, pki_dir).reconciler,
-        LoadBalancers(client, caches, IPv4Network(load_balancer_cidr)).reconciler,
+        LoadBalancers(client, caches, recorder, IPv4Network(load_balancer_cidr)).reconciler,
+        Scheduler(client, caches, recorder).reconciler,
+        nodes.reconciler,
         *(workloads(client, caches, recorder).reconciler() for workloads in WORKLOADS),
     ]
     async with asyncio.TaskGroup() as group:
@@ -67,3 +74,5 @@ async def run(client: Client, caches: Caches, *, node_name: str, pki_dir: Path, 
         await caches.synced(*WATCHED)
         for reconciler in reconcilers:
             group.create_task(reconciler.run())
+        if watch_nodes:
+            group.create_task(nodes.watch_over())

@@ -64,6 +64,11 @@ def is_true(item: Object, kind: str) -> bool:
     return found is not None and found["status"] == "True"
 
 
+def living(node: Object) -> bool:
+    """Whether a node is ready, as far as is known."""
+    return is_true(node, "Ready")
+
+
 def pod_active(pod: Object) -> bool:
     """Whether a pod counts towards the replicas its controller wants."""
     return not deleting(pod) and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")

@@ -13,10 +13,10 @@ from aiohttp import web
 
 from isthmus.lab import memory
 from isthmus.lab.caches import Caches
-from isthmus.lab.client import Client
+from isthmus.lab.client import SERVICES, Client
 from isthmus.lab.controllers import manager
 from isthmus.lab.images import Images
-from isthmus.lab.node import dns, kubeproxy, registration, streams
+from isthmus.lab.node import addresses, dns, kubeproxy, registration, streams
 from isthmus.lab.node.commands import wait_without_threads
 from isthmus.lab.node.kubelet import WATCHED, Kubelet
 
@@ -26,53 +26,66 @@ log = logging.getLogger("isthmus.lab.node")
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m isthmus.lab.node", description=__doc__)
     parser.add_argument("--cluster", required=True, help="the cluster's name")
-    parser.add_argument("--dir", required=True, type=Path, help="the cluster's folder inside the lab's")
+    parser.add_argument("--name", required=True, help="the node's name")
+    parser.add_argument("--lab-dir", required=True, type=Path)
+    parser.add_argument("--dir", required=True, type=Path, help="the node's folder")
     parser.add_argument("--kubeconfig", required=True, type=Path)
     parser.add_argument("--kubelet-socket", required=True, type=Path)
     parser.add_argument("--node-ip", required=True)
+    parser.add_argument("--api-ip", required=True, help="where the API server is")
     parser.add_argument("--pod-cidr", default="10.244.0.0/16")
     parser.add_argument("--routed-cidr", default="", help="where pods keep their addresses on the way out")
     parser.add_argument("--cluster-domain", default="cluster.local")
-    parser.add_argument("--pki-dir", required=True, type=Path)
-    parser.add_argument("--load-balancer-cidr", required=True)
-    return parser.parse_args(arguments)
+    parser.add_argument("--heartbeat", type=float, default=registration.HEARTBEAT, help="seconds between signs of life")
+    parser.add_argument("--controllers", action="store_true", help="run the cluster's controllers, too")
+    parser.add_argument("--pki-dir", type=Path)
+    parser.add_argument("--load-balancer-cidr")
+    given = parser.parse_args(arguments)
+    if given.controllers and not (given.pki_dir and given.load_balancer_cidr):
+        parser.error("--controllers needs --pki-dir and --load-balancer-cidr")
+    return given
 
 
 async def run(given: argparse.Namespace) -> None:
     """Until the process is told to end."""
     memory.read_little()
-    name = f"{given.cluster}-node"
     async with Client.from_kubeconfig(given.kubeconfig) as client:
-        caches = Caches(client, {*WATCHED.values(), *kubeproxy.WATCHED, *dns.WATCHED, *manager.WATCHED})
+        controlled = manager.WATCHED if given.controllers else ()
+        caches = Caches(client, {*WATCHED.values(), *kubeproxy.WATCHED, *dns.WATCHED, *controlled})
         kubelet = Kubelet(
             client,
             caches,
             cluster=given.cluster,
-            node=name,
+            node=given.name,
             address=given.node_ip,
             pod_cidr=given.pod_cidr,
             cluster_domain=given.cluster_domain,
             folder=given.dir,
-            images=Images(given.dir.parent),
+            images=Images(given.lab_dir),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(caches.run())
             group.create_task(serve(kubelet, given.kubelet_socket))
             group.create_task(kubelet.run())
             group.create_task(
-                kubeproxy.run(caches, node_ip=given.node_ip, pod_cidr=given.pod_cidr, routed_cidr=given.routed_cidr)
+                kubeproxy.run(caches, api_ip=given.api_ip, pod_cidr=given.pod_cidr, routed_cidr=given.routed_cidr)
             )
+            group.create_task(addresses.answer(caches[SERVICES], given.name))
             group.create_task(dns.run(caches, cluster_domain=given.cluster_domain))
+            if given.controllers:
+                group.create_task(
+                    manager.run(client, caches, pki_dir=given.pki_dir, load_balancer_cidr=given.load_balancer_cidr)
+                )
             group.create_task(
-                manager.run(
+                registration.register(
                     client,
-                    caches,
-                    node_name=name,
-                    pki_dir=given.pki_dir,
-                    load_balancer_cidr=given.load_balancer_cidr,
+                    name=given.name,
+                    address=given.node_ip,
+                    pod_cidr=given.pod_cidr,
+                    control_plane=given.controllers,
+                    heartbeat=given.heartbeat,
                 )
             )
-            group.create_task(registration.register(client, name=name, address=given.node_ip, pod_cidr=given.pod_cidr))
             stop = asyncio.current_task()
             assert stop is not None
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.cancel)

@@ -1,4 +1,4 @@
-"""The kubelet of a lab's only node: places pods, runs them, and offers exec, attach, logs and port-forward."""
+"""The kubelet of a node: runs the pods that are bound to it, and offers exec, attach, logs and port-forward."""
 
 import asyncio
 import logging
@@ -8,10 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import aiohttp
-
 from isthmus.lab.caches import Caches
-from isthmus.lab.client import CONFIG_MAPS, PODS, SECRETS, ApiError, Client, ConflictError, NotFoundError, Object
+from isthmus.lab.client import CONFIG_MAPS, PODS, SECRETS, Client, Object
 from isthmus.lab.images import Images
 from isthmus.lab.node import network, processes, volumes
 from isthmus.lab.node.commands import CommandError, run
@@ -27,11 +25,10 @@ log = logging.getLogger(__name__)
 
 DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 WATCHED: Final = {"Pod": PODS, "ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
-_BINDERS: Final = 4
 
 
 class Kubelet:
-    """Runs every pod of the cluster. `run` never returns by itself; it is also what streams serve (`Containers`)."""
+    """Runs every pod of the node. `run` never returns by itself; it is also what streams serve (`Containers`)."""
 
     def __init__(
         self,
@@ -65,7 +62,6 @@ class Kubelet:
         )
         self._pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._unbound: asyncio.Queue[Object] = asyncio.Queue()
         self._group: asyncio.TaskGroup
 
     async def run(self) -> None:
@@ -77,17 +73,13 @@ class Kubelet:
                 await self._watches[kind].synced.wait()
                 self._watches[kind].subscribe(partial(self._source_changed, kind))
             self._watches["Pod"].subscribe(self._pod_changed)
-            for _ in range(_BINDERS):
-                group.create_task(self._bind_all())
 
     async def _clear_away(self) -> None:
-        """What a former node process of this cluster left: its processes died with it, its files and names did not."""
+        """What a former process of this node left: its processes died with it, its files and networks did not."""
         context = self._context
-        for name in (await run(["ip", "netns", "list"])).splitlines():
-            if name.startswith(f"{context.cluster}-"):
-                await network.remove_pod(name.split()[0])
         context.folder.mkdir(parents=True, exist_ok=True)
         for entry in context.folder.iterdir():
+            await network.remove_pod(network.namespace_of(context.cluster, entry.name))
             shutil.rmtree(entry, ignore_errors=True)
         if not context.folder.is_mount():
             try:
@@ -116,8 +108,6 @@ class Kubelet:
             self._tasks[uid] = self._group.create_task(self._keep(uid), name=f"pod {change.key}")
             if pod["metadata"].get("deletionTimestamp"):
                 self._pods[uid].end()
-        elif not pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp"):
-            self._unbound.put_nowait(pod)
 
     async def _keep(self, uid: str) -> None:
         pod = self._pods[uid]
@@ -135,41 +125,6 @@ class Kubelet:
         for pod in self._pods.values():
             if pod.namespace == namespace and (kind, name) in volumes.references(pod.object["spec"]):
                 pod.refresh_volumes()
-
-    async def _bind_all(self) -> None:
-        """The scheduler of a cluster with one node."""
-        while True:
-            pod = await self._unbound.get()
-            try:
-                await self._bind(pod)
-            except (NotFoundError, ConflictError):
-                continue
-            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                log.warning("pod %s could not be placed: %s", pod["metadata"]["name"], error)
-                asyncio.get_running_loop().call_later(1.0, self._bind_again, pod)
-
-    def _bind_again(self, pod: Object) -> None:
-        metadata = pod["metadata"]
-        current = self._watches["Pod"].get(metadata["name"], metadata["namespace"])
-        if current and current["metadata"]["uid"] == metadata["uid"] and not current["spec"].get("nodeName"):
-            self._unbound.put_nowait(current)
-
-    async def _bind(self, pod: Object) -> None:
-        metadata = pod["metadata"]
-        namespace, name = metadata["namespace"], metadata["name"]
-        body: Object = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": name, "namespace": namespace},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": self._context.name},
-        }
-        await self._client.create(PODS, body, namespace, name=name, subresource="binding")
-        self._recorder.record(
-            pod,
-            "Scheduled",
-            f"Successfully assigned {namespace}/{name} to {self._context.name}",
-            component="default-scheduler",
-        )
 
     # --- streams ---
 

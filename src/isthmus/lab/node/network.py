@@ -29,7 +29,7 @@ _ROUTING: Final = (
     "net.ipv4.ip_forward=1",
     "net.ipv4.conf.all.send_redirects=0",
     "net.ipv4.conf.default.send_redirects=0",
-    f"net.ipv4.conf.{BRIDGE}.send_redirects=0",
+    f"net.ipv4.conf.{UPLINK}.send_redirects=0",
 )
 
 
@@ -45,21 +45,25 @@ def namespace_of(cluster: str, uid: str) -> str:
 
 def node_commands(netns: str, *, wan: str, address: IPv4Interface, pod_cidr: str) -> tuple[list[str], list[str]]:
     """`ip` batches that make a node: the first outside, the second inside its new network namespace."""
+    link = uplink_of(netns)
     outside = [
         f"netns add {netns}",
-        f"link add {_link('w', netns)} type veth peer name {UPLINK} netns {netns}",
-        f"link set {_link('w', netns)} master {wan} up",
+        f"link add {link} type veth peer name {UPLINK} netns {netns}",
+        f"link set {link} master {wan} up",
     ]
-    prefix = IPv4Network(pod_cidr).prefixlen
-    inside = [
-        "link set lo up",
-        f"link add {BRIDGE} address {BRIDGE_MAC} type bridge",
-        f"addr add {gateway_of(pod_cidr)}/{prefix} dev {BRIDGE}",
-        f"link set {BRIDGE} up",
-        f"addr add {address} dev {UPLINK}",
-        f"link set {UPLINK} up",
-    ]
+    inside = ["link set lo up", f"addr add {address} dev {UPLINK}", f"link set {UPLINK} up"]
+    if pod_cidr:
+        inside += [
+            f"link add {BRIDGE} address {BRIDGE_MAC} type bridge",
+            f"addr add {gateway_of(pod_cidr)}/{IPv4Network(pod_cidr).prefixlen} dev {BRIDGE}",
+            f"link set {BRIDGE} up",
+        ]
     return outside, inside
+
+
+def uplink_of(netns: str) -> str:
+    """The other end of a node's cable, as the lab's own network namespace knows it."""
+    return _link("w", netns)
 
 
 def pod_commands(netns: str, *, address: str, gateway: str) -> tuple[list[str], list[str]]:
@@ -81,11 +85,15 @@ def pod_commands(netns: str, *, address: str, gateway: str) -> tuple[list[str], 
 
 
 async def setup_node(netns: str, *, wan: str, address: IPv4Interface, pod_cidr: str) -> None:
-    """Make a node's network namespace: `eth0` on the bridge `wan`, bridge `cni0` for the pods, forwarding on."""
+    """Make a node's network namespace: `eth0` on the bridge `wan`, bridge `cni0` for the pods, forwarding on.
+
+    Without a `pod_cidr` it has no pods.
+    """
     outside, inside = node_commands(netns, wan=wan, address=address, pod_cidr=pod_cidr)
     await _batch(outside)
     await _batch(inside, netns)
-    await run(["ip", "netns", "exec", netns, "sysctl", "-qw", *_ROUTING])
+    bridged = [f"net.ipv4.conf.{BRIDGE}.send_redirects=0"] if pod_cidr else []
+    await run(["ip", "netns", "exec", netns, "sysctl", "-qw", *_ROUTING, *bridged])
 
 
 async def add_pod(netns: str, *, address: str, pod_cidr: str) -> None:

@@ -182,7 +182,8 @@ class Pod:
             await asyncio.gather(ending, starting, return_exceptions=True)
 
     async def _set_up(self) -> bool:
-        """Network and volumes, tried until they are there."""
+        """Network and volumes, tried until they are there. The folder says whose network is to go if we die."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         address = self._allocated = self.context.addresses.allocate()
         pause = RETRY_FIRST
         while True:

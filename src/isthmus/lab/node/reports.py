@@ -13,6 +13,7 @@ from isthmus.lab.client import PODS, ApiError, NotFoundError, Object
 from isthmus.lab.node import status
 from isthmus.lab.node.launches import NodeContext
 from isthmus.lab.node.status import ContainerView
+from isthmus.lab.watch import number
 
 Look = Callable[[], tuple[Object, Sequence[ContainerView], str]]
 """The pod as it is now: the API's object, its containers, its address."""
@@ -33,6 +34,7 @@ class Report:
         self._started_at = reported.get("startTime") or stamps.now()
         self._conditions: list[Object] = list(reported.get("conditions") or ())
         self._published: dict[str, Any] = {}
+        self._version = 0
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
@@ -40,10 +42,14 @@ class Report:
         self._changed.set()
 
     def observe(self, pod: Object) -> None:
-        """Learn what conditions others have set."""
+        """Learn what conditions others have set; a pod that was taken for lost is told of again."""
         own = {one["type"] for one in self._conditions}
         reported = (pod.get("status") or {}).get("conditions") or ()
         self._conditions += [one for one in reported if one["type"] not in own]
+        newer = number(str(pod["metadata"].get("resourceVersion", ""))) > self._version
+        if newer and self._published and _ready(reported) != _ready(self._published["conditions"]):
+            self._published = {}
+            self.changed()
 
     async def keep(self) -> None:
         """Write every change until cancelled, or until the pod is gone."""
@@ -83,6 +89,12 @@ class Report:
         metadata = pod["metadata"]
         # An address of a life before this one must go, or services would lead to whoever has it now.
         body = {"metadata": {"uid": metadata["uid"]}, "status": {"podIP": None, "podIPs": None} | wanted}
-        await self._context.client.patch(PODS, metadata["name"], body, metadata["namespace"], subresource="status")
+        client = self._context.client
+        answer = await client.patch(PODS, metadata["name"], body, metadata["namespace"], subresource="status")
+        self._version = number(answer["metadata"]["resourceVersion"])
         self._published = wanted
         self._conditions = wanted["conditions"]
+
+
+def _ready(conditions: Sequence[Object]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -41,7 +41,7 @@ class Forward:
         return "svc-" + hashlib.sha256(f"{self.service} {self.protocol} {self.port}".encode()).hexdigest()[:16]
 
 
-def forwards(services: Iterable[Object], slices: Iterable[Object], node_ip: str) -> list[Forward]:
+def forwards(services: Iterable[Object], slices: Iterable[Object], api_ip: str) -> list[Forward]:
     """What the node forwards, in a fixed order. The API server's address works before anything else exists."""
     grouped: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for item in slices:
@@ -57,7 +57,7 @@ def forwards(services: Iterable[Object], slices: Iterable[Object], node_ip: str)
     ]
     if not any(API_VIP in forward.addresses and forward.backends for forward in found):
         found = [forward for forward in found if API_VIP not in forward.addresses]
-        found.append(Forward("default/kubernetes", "tcp", 443, (API_VIP,), 0, (Backend(node_ip, API_PORT),)))
+        found.append(Forward("default/kubernetes", "tcp", 443, (API_VIP,), 0, (Backend(api_ip, API_PORT),)))
     return sorted(found, key=lambda forward: (forward.service, forward.protocol, forward.port))
 
 
@@ -166,7 +166,8 @@ def _fixed(pod_cidr: str, routed_cidr: str) -> list[str]:
     """What does not depend on services: where packets meet them, and how replies find their way back.
 
     A pod that reaches itself through a service would see its own address as the peer: it gets the node's instead. What
-    still goes to a service address after translation has nobody behind it, and is refused at once.
+    still goes to a service address after translation has nobody behind it, and is refused at once. What comes from
+    outside and goes on to another node must come back this way.
     """
     outwards = f"ip daddr != {routed_cidr} " if routed_cidr else ""
     refusals = [
@@ -189,6 +190,7 @@ def _fixed(pod_cidr: str, routed_cidr: str) -> list[str]:
         " chain leaving {",
         "  type nat hook postrouting priority srcnat; policy accept;",
         f'  oifname "{UPLINK}" ip saddr {pod_cidr} {outwards}masquerade',
+        f'  oifname "{UPLINK}" ip saddr != {routed_cidr or pod_cidr} ct status dnat masquerade',
         "  ct status dnat ip saddr . ip daddr @hairpins masquerade",
         " }",
         " chain passing {",
