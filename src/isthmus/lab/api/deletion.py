@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from isthmus.lab import stamps
+from isthmus.lab.api import transient
 from isthmus.lab.api.contracts import Object, ResourceInfo
 from isthmus.lab.api.status import bad_request, conflict, invalid_options
 
@@ -12,6 +13,7 @@ FOREGROUND: Final = "foregroundDeletion"
 ORPHAN: Final = "orphan"
 CUSTOM_CLEANUP: Final = "customresourcecleanup.apiextensions.k8s.io"
 _PROPAGATION: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN, "Background": ""}
+_LONGEST_GRACE: Final = 1 << 31
 _FINISHED: Final = ("Succeeded", "Failed")
 
 
@@ -27,8 +29,7 @@ class Request:
 
 def parse(body: Any, query: Any) -> Request:
     """DeleteOptions from a body (an object or nothing) and query parameters; raises `ApiError` 400 or 422."""
-    if not isinstance(body, dict):
-        raise bad_request("DeleteOptions must be an object")
+    body = transient.checked("DeleteOptions", body, transient.Options)
     grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     propagation = body.get("propagationPolicy") or query.get("propagationPolicy") or ""
     if not propagation and (body.get("orphanDependents") or query.get("orphanDependents") == "true"):
@@ -38,11 +39,9 @@ def parse(body: Any, query: Any) -> Request:
         why = f'Unsupported value: "{propagation}": supported values: {listed}'
         raise invalid_options("DeleteOptions", [("propagationPolicy", why)])
     preconditions = body.get("preconditions") or {}
-    if not isinstance(preconditions, dict):
-        raise bad_request("preconditions must be an object")
     try:
-        seconds = None if grace is None else max(0, int(grace))
-    except (TypeError, ValueError):
+        seconds = None if grace is None else min(max(0, int(grace)), _LONGEST_GRACE)
+    except ValueError:
         raise bad_request("gracePeriodSeconds must be an integer") from None
     return Request(
         grace=seconds,

@@ -1,10 +1,16 @@
 """JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7396), on values that are never changed in place."""
 
 import copy
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from isthmus.lab.api.contracts import ApiError
 from isthmus.lab.api.status import bad_request
+
+MOST_OPERATIONS: Final = 10_000
+MOST_COPIED: Final = 3 * 1024 * 1024
+"""Bytes; each copy may copy what others made, so a short patch could fill the memory."""
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -24,10 +30,19 @@ def json_patch(document: Any, operations: Any) -> Any:
     """RFC 6902; raises `ApiError` 400 for a malformed patch and 422 for one that does not apply."""
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: a JSON patch is a list of operations")
+    if len(operations) > MOST_OPERATIONS:
+        text = f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(operations)}"
+        raise ApiError(413, "RequestEntityTooLarge", text)
     result = copy.deepcopy(document)
+    copied = 0
     for operation in operations:
         if not isinstance(operation, dict) or not isinstance(operation.get("path"), str):
             raise bad_request("error decoding patch: every operation of a JSON patch is an object with op and path")
+        if operation.get("op") == "copy":
+            copied += len(msgspec.json.encode(_find(result, _source(operation))))
+            if copied > MOST_COPIED:
+                text = f"the copies of this JSON patch make more than {MOST_COPIED} bytes"
+                raise ApiError(413, "RequestEntityTooLarge", text)
         result = _apply(result, operation)
     return result
 
@@ -46,16 +61,20 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
                 return value
             return _add(_remove(document, path)[0], path, value)
         case "move":
-            document, moved = _remove(document, _tokens(str(operation.get("from", ""))))
+            document, moved = _remove(document, _source(operation))
             return _add(document, path, moved)
         case "copy":
-            return _add(document, path, copy.deepcopy(_find(document, _tokens(str(operation.get("from", ""))))))
+            return _add(document, path, copy.deepcopy(_find(document, _source(operation))))
         case "test":
             if _find(document, path) != _value(operation):
                 raise _inapplicable(f"testing value {operation['path']} failed")
             return document
         case _:
             raise bad_request(f"error decoding patch: Unexpected kind: {op}")
+
+
+def _source(operation: dict[str, Any]) -> list[str]:
+    return _tokens(str(operation.get("from", "")))
 
 
 def _value(operation: dict[str, Any]) -> Any:
@@ -109,8 +128,8 @@ def _remove(document: Any, path: list[str]) -> tuple[Any, Any]:
 
 
 def _index(items: list[Any], token: str, last: int) -> int:
-    if not token.isdecimal() or not token.isascii() or int(token) > last:
-        raise _inapplicable(f"Unable to access invalid index: {token}: invalid index referenced")
+    if not token.isdecimal() or not token.isascii() or len(token) > len(str(last)) or int(token) > last:
+        raise _inapplicable(f"Unable to access invalid index: {token[:20]}: invalid index referenced")
     return int(token)
 
 

@@ -1,5 +1,6 @@
 """What a request asks for, read from its path, query and headers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,6 +20,9 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 BODIES: Final = ("application/json", "application/yaml", PROTOBUF)
 
+_MOST_PARTS: Final = 1_000_000
+"""Of one YAML document. With aliases a few hundred bytes of it could fill the memory."""
+_LONGEST_NUMBER: Final = 30
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
 
 
@@ -73,8 +77,8 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
     value = query.get(name)
     if value is None or value == "":
         return None
-    if not value.isdecimal() or not value.isascii():
-        raise bad_request(f'the query parameter {name} is not a number: "{value}"')
+    if not value.isdecimal() or not value.isascii() or len(value) > _LONGEST_NUMBER:
+        raise bad_request(f'the query parameter {name} is not a number: "{value[:_LONGEST_NUMBER]}"')
     return int(value)
 
 
@@ -153,10 +157,40 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def yaml_value(raw: bytes) -> Any:
+    """The value in a YAML document, as JSON could have said it."""
     try:
-        return yaml.load(raw, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
-    except (yaml.YAMLError, RecursionError, ValueError):
+        return _Plain().of(yaml.load(raw, Loader=_Loader))  # noqa: S506 (a subclass of the safe loader)
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError):
         raise bad_request("the body of the request is not valid YAML") from None
+
+
+class _Plain:
+    """Writes out aliases, up to a limit, and turns what JSON does not have into what it has."""
+
+    def __init__(self) -> None:
+        self._parts = 0
+
+    def of(self, value: Any) -> Any:
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise bad_request("the body of the request is YAML with aliases that make it excessively large")
+        if isinstance(value, dict):
+            return {_key(key): self.of(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.of(item) for item in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise bad_request(f"the body of the request is YAML with a number that JSON does not have: {value}")
+        if value is None or isinstance(value, str | int | float):
+            return value
+        raise bad_request(f"the body of the request is YAML with a {type(value).__name__}, which JSON does not have")
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return str(key).lower()
+    if isinstance(key, str | int | float):
+        return str(key)
+    raise bad_request(f"the body of the request is YAML with a key that is no string: {key}")
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ VERSION: Final[Object] = {
 MAX_BODY: Final = 3 * 1024 * 1024
 _SHUTDOWN_SECONDS: Final = 1.0
 _REPAIR_SECONDS: Final = 10.0
+_BODY_SECONDS: Final = 60.0
 _A_YEAR: Final = 365 * 24 * 3600
 
 
@@ -173,6 +174,9 @@ class ApiServer:
         except web.HTTPRequestEntityTooLarge:
             text = f"the body of the request is larger than {MAX_BODY} bytes"
             return reply(ApiError(413, "RequestEntityTooLarge", text).status(), 413)
+        except web.RequestPayloadError as error:
+            text = f"the body of the request cannot be read: {' '.join(str(error).split())}"
+            return _closing(reply(ApiError(400, "BadRequest", text).status(), 400))
         except RecursionError:
             return reply(ApiError(400, "BadRequest", "the body of the request is nested too deeply").status(), 400)
         except (asyncio.CancelledError, ConnectionError, web.HTTPException):
@@ -187,6 +191,7 @@ class ApiServer:
         if path in ("/healthz", "/readyz", "/livez"):
             return web.Response(text="ok")
         user = impersonation.acting(request, await self._authenticator.authenticate(request), self._authorizer)
+        await _read(request)
         where = requests.address(path)
         if where is not None:
             return await self._handlers.handle(request, where, user)
@@ -251,3 +256,21 @@ class ApiServer:
         answer.headers.update(headers)
         answer.enable_compression()
         return answer
+
+
+async def _read(request: web.Request) -> None:
+    """Have the body here, so that whoever asks for it later does not wait for a client that does not send it."""
+    if not request.can_read_body or "Upgrade" in request.headers:
+        return
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            await request.read()
+    except TimeoutError:
+        text = f"the body of the request did not arrive within {_BODY_SECONDS:g} seconds"
+        raise ApiError(408, "Timeout", text, headers={"Connection": "close"}) from None
+
+
+def _closing(answer: web.Response) -> web.Response:
+    """An answer after which nothing more is read: what follows on the connection is no request."""
+    answer.force_close()
+    return answer

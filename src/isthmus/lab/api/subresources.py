@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from isthmus.lab.api import deletion, proxying, requests, scale, status
+from isthmus.lab.api import deletion, proxying, requests, scale, status, transient
 from isthmus.lab.api.bodies import Target
 from isthmus.lab.api.calls import Call, Parts, reply
 from isthmus.lab.api.contracts import Object
@@ -66,9 +66,11 @@ async def _scale(parts: Parts, call: Call) -> web.StreamResponse:
 
 async def _bind(parts: Parts, call: Call) -> web.StreamResponse:
     """pods/NAME/binding: how a scheduler places a pod."""
-    body = await requests.body(call.request)
-    node = (body.get("target") or {}).get("name") if isinstance(body, dict) else None
-    if call.request.method != "POST" or not isinstance(node, str) or not node:
+    if call.request.method != "POST":
+        raise status.method_not_allowed()
+    body = transient.checked("Binding", await requests.body(call.request), transient.Binding)
+    node = (body.get("target") or {}).get("name")
+    if not node:
         raise status.bad_request("a Binding needs target.name, the node to run on")
     target = Target(call.info, call.where.namespace, call.where.name)
 
@@ -81,8 +83,10 @@ async def _bind(parts: Parts, call: Call) -> web.StreamResponse:
 
 async def _evict(parts: Parts, call: Call) -> web.StreamResponse:
     """pods/NAME/eviction: a delete that `kubectl drain` asks for. Disruption budgets are not looked at."""
-    body = await requests.body(call.request)
-    given = (body.get("deleteOptions") or {}) if isinstance(body, dict) else {}
+    if call.request.method != "POST":
+        raise status.method_not_allowed()
+    body = transient.checked("Eviction", await requests.body(call.request), transient.Eviction)
+    given = body.get("deleteOptions") or {}
     target = Target(call.info, call.where.namespace, call.where.name)
     await parts.objects.delete(target, deletion.parse(given, {}), call.options())
     return reply(status.success(call.info, call.where.name, "") | {"code": 201}, 201)
@@ -92,10 +96,6 @@ async def review(parts: Parts, call: Call, kind: str) -> web.StreamResponse:
     """Answer a question that is asked by creating an object, which is not stored."""
     if call.request.method != "POST":
         raise status.method_not_allowed()
-    body = await requests.body(call.request)
-    if body is None:
-        body = {}
-    if not isinstance(body, dict):
-        raise status.bad_request("the body of the request is not an object")
+    body = transient.checked(kind, await requests.body(call.request), transient.Review)
     answer = await parts.reviews.handle(kind, call.user, body, call.where.namespace, call.where.name)
     return reply(answer, 201)
