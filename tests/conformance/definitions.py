@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.conformance.api import Api, unique
+from tests.conformance.api import Answer, Api, unique
 
 Object = dict[str, Any]
 SPEC: Object = {
@@ -85,3 +85,28 @@ def thing(called: str, *, group: str, **spec: Any) -> Object:
         "metadata": {"name": called},
         "spec": {"name": "x", **spec},
     }
+
+
+async def define_with(api: Api, spec: Object, *, wanted: int = 201, **version: Any) -> Answer:
+    """The answer to a definition with one version, whose objects' spec has this schema. It goes with the test."""
+    body = definition(f"{unique('g')}.example.org")
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    body["spec"]["versions"] = [{"name": "v1", "served": True, "storage": True, "schema": schema, **version}]
+    answer = await api.call("POST", api.path("customresourcedefinitions"), body)
+    assert answer.code == wanted, answer.body
+    if answer.code != 201:
+        return answer
+    name = answer.body["metadata"]["name"]
+    path = api.path("customresourcedefinitions", name)
+    api.ending.push_async_callback(api.call, "DELETE", path)
+
+    async def served() -> bool:
+        return (await api.call("GET", collection(api, answer.body))).code == 200
+
+    await api.until(served, f"{name} is served")
+    return answer
+
+
+def collection(api: Api, made: Object) -> str:
+    """Where the objects of a definition are."""
+    return f"/apis/{made['spec']['group']}/v1/namespaces/{api.namespace}/things"

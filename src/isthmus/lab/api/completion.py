@@ -1,22 +1,24 @@
 """An object as its kind wants it: normalized, defaulted, checked."""
 
-from isthmus.lab.api import crd, defaults, models, rules, schema
+from isthmus.lab.api import celrules, crd, defaults, models, rules, schema
 from isthmus.lab.api.bodies import Options, Target, without_nulls
 from isthmus.lab.api.contracts import WARNINGS, Object, ResourceInfo
 from isthmus.lab.api.status import bad_request, invalid
 
 
-def completed(definitions: crd.Definitions, target: Target, obj: Object, options: Options, *, new: bool) -> Object:
+def completed(
+    definitions: crd.Definitions, target: Target, obj: Object, old: Object | None, options: Options
+) -> Object:
     """The object with everything filled in; raises `ApiError` for what its kind does not take."""
     if target.info.custom:
-        return _custom(definitions.schema(target.info) or {}, target, obj, options)
+        return _custom(definitions, target, obj, old, options)
     info = target.info
     obj = without_nulls(obj)
     models.check(info, target.name, obj)
     obj, unknown = models.known(info, obj)
     _tell_unknown(unknown, options)
     obj = defaults.fill(info, obj)  # without_nulls has copied it
-    if (info.group, info.kind) == ("", "Namespace") and new:
+    if (info.group, info.kind) == ("", "Namespace") and old is None:
         obj = obj | {"spec": {"finalizers": ["kubernetes"]} | (obj.get("spec") or {})}
     if target.kind == crd.CRD:
         obj = _definition(info, obj)
@@ -25,19 +27,28 @@ def completed(definitions: crd.Definitions, target: Target, obj: Object, options
     return obj
 
 
-def _custom(found: Object, target: Target, obj: Object, options: Options) -> Object:
-    """By the schema of its definition."""
+def _custom(definitions: crd.Definitions, target: Target, obj: Object, old: Object | None, options: Options) -> Object:
+    """By the schema of its definition; by its rules when the rest is right, as they may rely on it."""
+    found = definitions.schema(target.info) or {}
     obj, pruned = schema.prepare(obj, found)
     _tell_unknown(pruned, options)
     models.check(target.info, target.name, obj)
     if problems := rules.metadata_problems(obj) + schema.problems(obj, found):
+        raise invalid(target.info, target.name, problems)
+    if definitions.ruled(target.info) and (problems := celrules.problems(obj, old, found)):
         raise invalid(target.info, target.name, problems)
     return obj
 
 
 def _definition(info: ResourceInfo, obj: Object) -> Object:
     obj = crd.completed(obj)
-    if problems := crd.problems(obj):
+    problems = crd.problems(obj)
+    for index, version in enumerate((obj.get("spec") or {}).get("versions") or ()):
+        wrong, unusable = celrules.review((version.get("schema") or {}).get("openAPIV3Schema") or {})
+        where = f"spec.versions[{index}].schema.openAPIV3Schema."
+        problems += [(where + path.lstrip("."), why) for path, why in wrong]
+        _warn(unusable)
+    if problems:
         raise invalid(info, obj["metadata"]["name"], problems)
     return crd.established(obj)
 
@@ -46,6 +57,11 @@ def _tell_unknown(paths: list[str], options: Options) -> None:
     told = [f'unknown field "{path}"' for path in paths]
     if told and options.unknown == "Strict":
         raise bad_request(f"strict decoding error: {', '.join(told)}")
+    if options.unknown == "Warn":
+        _warn(told)
+
+
+def _warn(texts: list[str]) -> None:
     warnings = WARNINGS.get()
-    if options.unknown == "Warn" and warnings is not None:
-        warnings += [text for text in told if text not in warnings]
+    if warnings is not None:
+        warnings += [text for text in texts if text not in warnings]

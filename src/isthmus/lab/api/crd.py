@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from isthmus.lab import stamps
+from isthmus.lab.api import celrules
 from isthmus.lab.api.contracts import Object, ResourceInfo
 from isthmus.lab.api.registry import Registry
 
@@ -111,13 +112,17 @@ class Definitions:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._versions: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+        self._ruled: set[tuple[str, str, str]] = set()
 
     def serve(self, crd: Object) -> None:
         """Serve a definition as it is now."""
         self.end(crd)
         spec = crd["spec"]
         for version in spec["versions"]:
-            self._versions[spec["group"], version["name"], spec["names"]["plural"]] = version
+            key = (spec["group"], version["name"], spec["names"]["plural"])
+            self._versions[key] = version
+            if celrules.present((version.get("schema") or {}).get("openAPIV3Schema")):
+                self._ruled.add(key)
         self._registry.define(crd["metadata"]["name"], resources(crd))
 
     def end(self, crd: Object) -> None:
@@ -126,6 +131,7 @@ class Definitions:
         gone = [key for key in self._versions if (key[0], key[2]) == (spec["group"], spec["names"]["plural"])]
         for key in gone:
             del self._versions[key]
+            self._ruled.discard(key)
         self._registry.define(crd["metadata"]["name"], ())
 
     def schema(self, info: ResourceInfo) -> Object | None:
@@ -133,6 +139,16 @@ class Definitions:
         version = self._versions.get((info.group, info.version, info.resource))
         found = ((version or {}).get("schema") or {}).get("openAPIV3Schema")
         return found if isinstance(found, dict) else None
+
+    def ruled(self, info: ResourceInfo) -> bool:
+        """Whether the schema has rules in CEL."""
+        return (info.group, info.version, info.resource) in self._ruled
+
+    def selectable(self, info: ResourceInfo) -> Mapping[str, tuple[str, ...]]:
+        """The fields that field selectors may name, with where they are."""
+        version = self._versions.get((info.group, info.version, info.resource)) or {}
+        paths = [str(field.get("jsonPath", "")) for field in version.get("selectableFields") or ()]
+        return {path.lstrip("."): tuple(path.lstrip(".").split(".")) for path in paths}
 
     def printer_columns(self, info: ResourceInfo) -> list[Object]:
         version = self._versions.get((info.group, info.version, info.resource)) or {}

@@ -89,7 +89,7 @@ class Handlers:
             store,
             call.target.kind,
             call.where.namespace,
-            matches=selectors.matcher(query.get("labelSelector", ""), query.get("fieldSelector", "")),
+            matches=self._matcher(call, query.get("fieldSelector", "")),
             limit=requests.integer(query, "limit"),
             place=listing.place(query.get("continue", ""), revision or store.revision),
         )
@@ -110,13 +110,21 @@ class Handlers:
             info=call.info,
             namespace=call.where.namespace,
             since=watch.since(query.get("resourceVersion", "")),
-            matches=selectors.matcher(query.get("labelSelector", ""), fields),
+            matches=self._matcher(call, fields),
             seconds=requests.integer(query, "timeoutSeconds"),
             bookmarks=requests.truth(query, "allowWatchBookmarks"),
             initial_events=None if initial is None else requests.truth(query, "sendInitialEvents"),
             render=listing.renderer(requests.wanted(call.request), shown, _include(call.request)),
         )
         return await self._parts.watches.serve(call.request, asked)
+
+    def _matcher(self, call: Call, fields: str) -> selectors.Predicate | None:
+        info, labels = call.info, call.request.query.get("labelSelector", "")
+        if not info.custom:
+            return selectors.matcher(labels, fields)
+        return selectors.matcher(
+            labels, fields, {**selectors.FIELDS_OF_ALL, **self._parts.definitions.selectable(info)}
+        )
 
     def _columns(self, info: ResourceInfo) -> list[tables.Column]:
         return columns.for_kind(info, self._parts.definitions.printer_columns(info))
@@ -162,7 +170,7 @@ class Handlers:
     async def _delete_collection(self, call: Call) -> web.StreamResponse:
         options, wanted = await self._deletion(call)
         query = call.request.query
-        matches = selectors.matcher(query.get("labelSelector", ""), query.get("fieldSelector", ""))
+        matches = self._matcher(call, query.get("fieldSelector", ""))
         store, info = self._parts.store, call.info
         deleted = []
         for obj in store.list(info.group, info.resource, call.where.namespace):

@@ -66,9 +66,9 @@ class Objects:
         if "status" in info.subresources and (info.group, info.kind) not in _KEEPS_STATUS_ON_CREATE:
             obj = {key: value for key, value in obj.items() if key != "status"}
         obj = newborn.born(obj)
-        obj = completed(self._definitions, target, obj, options, new=True)
+        obj = completed(self._definitions, target, obj, None, options)
         obj = await self._admit("CREATE", target, obj, None, options)
-        obj = completed(self._definitions, target, obj, options, new=True)
+        obj = completed(self._definitions, target, obj, None, options)
         newborn.check_namespace(self._store, target)
         if managers is None:
             owner = apply.Owner(options.manager, "Update")
@@ -98,10 +98,10 @@ class Objects:
             new = accept(target, wanted)
             updates.check_preconditions(target, old, new)
             new = updates.restricted(target, old, new)
-            new = completed(self._definitions, target, new, options, new=False)
+            new = completed(self._definitions, target, new, old, options)
             if not target.subresource and not updates.same(old, new):
                 new = await self._admit("UPDATE", target, new, old, options)
-                new = completed(self._definitions, target, new, options, new=False)
+                new = completed(self._definitions, target, new, old, options)
             if problems := rules.change_problems(target.info, old, new):
                 raise invalid(target.info, target.name, problems)
             if self._stored(target) is not old:

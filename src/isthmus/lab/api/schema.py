@@ -1,6 +1,7 @@
 """Structural schemas of custom resources: defaulting, pruning of unknown fields, validation."""
 
 import copy
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -9,6 +10,7 @@ Schema = Mapping[str, Any]
 Problem = tuple[str, str]
 
 _KEPT_AT_ROOT: Final = frozenset({"apiVersion", "kind", "metadata"})
+_CLOSE: Final = 1e-9
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "object": dict,
     "array": list,
@@ -113,6 +115,7 @@ def _validate(value: Any, schema: Schema, path: str) -> Iterator[Problem]:
     if schema.get("enum") and value not in schema["enum"]:
         listed = ", ".join(f'"{option}"' for option in schema["enum"])
         yield path, f'Unsupported value: "{value}": supported values: {listed}'
+    yield from _validate_choices(value, schema, path)
     if isinstance(value, dict):
         yield from _validate_object(value, schema, path)
     elif isinstance(value, list):
@@ -121,6 +124,22 @@ def _validate(value: Any, schema: Schema, path: str) -> Iterator[Problem]:
         yield from _validate_string(value, schema, path)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield from _validate_number(value, schema, path)
+
+
+def _validate_choices(value: Any, schema: Schema, path: str) -> Iterator[Problem]:
+    """The junctors, which hold value validations only."""
+    for part in schema.get("allOf") or ():
+        yield from _validate(value, part, path)
+    if (options := schema.get("anyOf")) and not any(_fits(value, option) for option in options):
+        yield path, "Invalid value: must validate at least one schema (anyOf)"
+    if (options := schema.get("oneOf")) and sum(_fits(value, option) for option in options) != 1:
+        yield path, "Invalid value: must validate one and only one schema (oneOf)"
+    if isinstance(schema.get("not"), dict) and _fits(value, schema["not"]):
+        yield path, "Invalid value: must not validate the schema (not)"
+
+
+def _fits(value: Any, schema: Schema) -> bool:
+    return next(_validate(value, schema, ""), None) is None
 
 
 def _is(value: Any, expected: str) -> bool:
@@ -140,6 +159,8 @@ def _validate_object(value: dict[str, Any], schema: Schema, path: str) -> Iterat
             yield _join(path, key), "Required value"
     if len(value) < schema.get("minProperties", 0):
         yield path, f"Invalid value: must have at least {schema['minProperties']} properties"
+    if len(value) > schema.get("maxProperties", len(value)):
+        yield path, f"Too many: {len(value)}: must have at most {schema['maxProperties']} items"
     properties = schema.get("properties") or {}
     additional = schema.get("additionalProperties")
     for key, item in value.items():
@@ -153,10 +174,29 @@ def _validate_list(value: list[Any], schema: Schema, path: str) -> Iterator[Prob
         yield path, f"Invalid value: must have at least {schema['minItems']} items"
     if len(value) > schema.get("maxItems", len(value)):
         yield path, f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
+    yield from _validate_identities(value, schema, path)
     items = schema.get("items")
     if isinstance(items, dict):
         for index, item in enumerate(value):
             yield from _validate(item, items, f"{path}[{index}]")
+
+
+def _validate_identities(value: list[Any], schema: Schema, path: str) -> Iterator[Problem]:
+    """No item twice in a set, none with the keys of another in a map."""
+    match schema.get("x-kubernetes-list-type"):
+        case "set":
+            identities = value
+        case "map":
+            keys = schema.get("x-kubernetes-list-map-keys") or ()
+            identities = [{key: item.get(key) for key in keys} for item in value if isinstance(item, dict)]
+        case _:
+            return
+    seen: set[str] = set()
+    for index, identity in enumerate(identities):
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        if text in seen:
+            yield f"{path}[{index}]", f"Duplicate value: {text}"
+        seen.add(text)
 
 
 def _validate_string(value: str, schema: Schema, path: str) -> Iterator[Problem]:
@@ -175,10 +215,15 @@ def _validate_string(value: str, schema: Schema, path: str) -> Iterator[Problem]
 
 
 def _validate_number(value: float, schema: Schema, path: str) -> Iterator[Problem]:
-    if "minimum" in schema and value < schema["minimum"]:
-        yield path, f"Invalid value: {value}: should be greater than or equal to {schema['minimum']}"
-    if "maximum" in schema and value > schema["maximum"]:
-        yield path, f"Invalid value: {value}: should be less than or equal to {schema['maximum']}"
+    least, most, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
+    if least is not None and (value <= least if schema.get("exclusiveMinimum") else value < least):
+        words = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
+        yield path, f"Invalid value: {value}: should be {words} {least}"
+    if most is not None and (value >= most if schema.get("exclusiveMaximum") else value > most):
+        words = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
+        yield path, f"Invalid value: {value}: should be {words} {most}"
+    if step and abs(value / step - round(value / step)) > _CLOSE:
+        yield path, f"Invalid value: {value}: should be a multiple of {step}"
 
 
 def _join(path: str, key: str) -> str:

@@ -43,6 +43,8 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "involvedObject.fieldPath": ("involvedObject", "fieldPath"),
 }
 
+FIELDS_OF_ALL: Final = {name: FIELDS[name] for name in ("metadata.name", "metadata.namespace")}
+
 
 def parse_labels(text: str) -> list[Requirement]:
     """The requirements of a label selector; raises `ApiError` 400 for one that does not parse."""
@@ -69,17 +71,17 @@ def _requirement(term: str) -> Requirement:
     raise bad_request(f'unable to parse requirement: found "{term.strip()}", expected a label selector')
 
 
-def parse_fields(text: str) -> list[Predicate]:
+def parse_fields(text: str, indexed: Mapping[str, tuple[str, ...]] = FIELDS) -> list[Predicate]:
     """The requirements of a field selector; raises `ApiError` 400 for a field nobody indexes."""
-    return [_field_requirement(term) for term in text.split(",") if term.strip()]
+    return [_field_requirement(term, indexed) for term in text.split(",") if term.strip()]
 
 
-def _field_requirement(term: str) -> Predicate:
+def _field_requirement(term: str, indexed: Mapping[str, tuple[str, ...]]) -> Predicate:
     match = re.fullmatch(r"\s*([^!=\s]+)\s*(==|=|!=)\s*(.*?)\s*", term)
     if match is None:
         raise bad_request(f"invalid selector: '{term}'; can't understand '{term}'")
     name, operator, wanted = match.groups()
-    path = FIELDS.get(name)
+    path = indexed.get(name)
     if path is None:
         raise bad_request(f'field label not supported: "{name}"')
     return lambda obj: (_at(obj, path) == wanted) == (operator != "!=")
@@ -94,10 +96,10 @@ def _at(obj: Object, path: tuple[str, ...]) -> str:
     return "" if value is None else str(value)
 
 
-def matcher(labels: str, fields: str) -> Predicate | None:
+def matcher(labels: str, fields: str, indexed: Mapping[str, tuple[str, ...]] = FIELDS) -> Predicate | None:
     """One predicate for both selectors; None when everything matches."""
     requirements = parse_labels(labels)
-    predicates = parse_fields(fields)
+    predicates = parse_fields(fields, indexed)
     if not requirements and not predicates:
         return None
 
