@@ -15,6 +15,7 @@ STARTS_PROGRAMS = (
     "envoy",
     "identity/test_certify.py",
     "lab/api/test_admission.py",
+    "lab/api/test_histories.py",
     "lab/api/test_hostile.py",
     "lab/api/test_kubectl.py",
     "lab/api/test_malformed.py",
