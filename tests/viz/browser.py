@@ -29,6 +29,8 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._traced: list[dict[str, Any]] = []
+        self._traced_all = asyncio.Event()
         self.errors: list[str] = []
         self.requests: list[str] = []
 
@@ -43,6 +45,10 @@ class Page:
                 self.errors.append(str(said["params"]["entry"]))
             elif said["method"] == "Runtime.consoleAPICalled" and said["params"]["type"] in ("error", "assert"):
                 self.errors.append(str(said["params"]["args"]))
+            elif said["method"] == "Tracing.dataCollected":
+                self._traced += said["params"]["value"]
+            elif said["method"] == "Tracing.tracingComplete":
+                self._traced_all.set()
             elif said["method"] == "Network.requestWillBeSent":
                 self.requests.append(said["params"]["request"]["url"])
 
@@ -74,8 +80,27 @@ class Page:
             " ask(); })"
         )
         found = await self.run(asked)
-        assert found, f"not within {seconds} s: {script}\n{await self.run('document.body.innerText')}"
+        assert found, f"not within {seconds} s: {script}\n{await self.run('document.body.innerText.slice(0, 3000)')}"
         return time.monotonic() - began
+
+    @asynccontextmanager
+    async def tasks(self) -> AsyncIterator[list[float]]:
+        """At the end: the CPU time in milliseconds of each task of the page's main thread, the longest first."""
+        found: list[float] = []
+        await self.call(
+            "Tracing.start", transferMode="ReportEvents", categories="devtools.timeline,toplevel,__metadata"
+        )
+        yield found
+        await self.call("Tracing.end")
+        async with asyncio.timeout(60):
+            await self._traced_all.wait()
+        threads = {
+            (each["pid"], each["tid"])
+            for each in self._traced
+            if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+        }
+        ran = (each for each in self._traced if "tdur" in each and (each["pid"], each["tid"]) in threads)
+        found += sorted((each["tdur"] / 1000 for each in ran if each["name"].endswith("RunTask")), reverse=True)
 
     async def size(self, width: int, height: int) -> None:
         await self.call(
