@@ -205,6 +205,24 @@ async def test_a_definition_and_its_objects(kubectl: Kubectl) -> None:
     assert 'unknown field "spec.tarket"' in refused
 
 
+async def test_scaling_by_itself_is_said_in_either_version(any_kubectl: Kubectl) -> None:
+    await any_kubectl("create", "deployment", "web", "--image=web")
+    await any_kubectl("autoscale", "deployment", "web", "--min=1", "--max=3", "--cpu-percent=50")
+    path = "jsonpath={.apiVersion} {.spec.metrics[0].resource.target.averageUtilization}"
+    assert await any_kubectl("get", "hpa", "web", "-o", path) == "autoscaling/v2 50"
+    old = "horizontalpodautoscalers.v1.autoscaling"
+    await any_kubectl("patch", old, "web", "--type=merge", "-p", '{"spec":{"targetCPUUtilizationPercentage":70}}')
+    path = "jsonpath={.apiVersion} {.spec.targetCPUUtilizationPercentage} {.metadata.generation}"
+    assert await any_kubectl("get", old, "web", "-o", path) == "autoscaling/v1 70 2"
+    pods = '{"type":"Pods","pods":{"metric":{"name":"m"},"target":{"type":"AverageValue","averageValue":"1"}}}'
+    await any_kubectl(
+        "patch", "hpa", "web", "--type=json", "-p", f'[{{"op":"add","path":"/spec/metrics/-","value":{pods}}}]'
+    )
+    await any_kubectl("patch", old, "web", "--type=merge", "-p", '{"spec":{"maxReplicas":5}}')
+    path = "jsonpath={.spec.maxReplicas} {.spec.metrics[*].type} {.metadata.annotations}"
+    assert (await any_kubectl("get", "hpa", "web", "-o", path)).split() == ["5", "Resource", "Pods"]
+
+
 async def test_kinds_are_explained(any_kubectl: Kubectl) -> None:
     shown = await any_kubectl("explain", "pods.spec.containers.livenessProbe.httpGet")
     assert "port\t<IntOrString> -required-" in shown

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.lab.api.contracts import Object, ResourceInfo, User
+from isthmus.lab.api.conversion import converted
 from isthmus.lab.api.status import bad_request
 
 
@@ -73,7 +74,7 @@ def accept(target: Target, body: Any) -> Object:
 
 def served(info: ResourceInfo, obj: Object) -> Object:
     """A stored object in the version it was asked for."""
-    return obj if obj.get("apiVersion") == info.api_version else obj | {"apiVersion": info.api_version}
+    return obj if obj.get("apiVersion") == info.api_version else converted(obj, info.api_version)
 
 
 def with_metadata(obj: Object, **fields: Any) -> Object:

@@ -19,6 +19,7 @@ _PACKAGES: Final = {
     "apiregistration.k8s.io": "apiregistration",
     "coordination.k8s.io": "coordination",
     "networking.k8s.io": "networking",
+    "node.k8s.io": "node",
     "scheduling.k8s.io": "scheduling",
     "storage.k8s.io": "storage",
 }
