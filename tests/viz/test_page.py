@@ -95,7 +95,7 @@ async def test_one_page_shows_all_clusters_and_what_happens_to_them(tmp_path):
         assert await page.run("document.querySelectorAll('path.wire.crossing').length") == 1
         assert await page.run(
             "document.querySelector('[data-key=\"west/default/deployment/frontend\"] .line').innerText"
-        ) == ("calls 14.5/s\n97.2% answered well")
+        ) == ("calls 14.5/s\n97.2% ok")
         assert await violations(page) == []
 
         # A cluster that is gone is told at once; its numbers stay, grey and with their age.

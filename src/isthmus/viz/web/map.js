@@ -215,7 +215,7 @@ function linesOf(key, node) {
   if (node.n.rps !== undefined) return [words.briefly(node.n), `p99 ${words.ms(node.n.p99)}`];
   if (node.n.conns) return [`${node.n.conns} connections`, ""];
   const calls = callsOf(key);
-  if (calls.rps) return [`calls ${words.rps(calls)}`, `${words.share(calls)} answered well`];
+  if (calls.rps) return [`calls ${words.rps(calls)}`, `${words.share(calls)} ok`];
   return [store.regions.get(node.region)?.counting ? words.DASH : "no requests", ""];
 }
 

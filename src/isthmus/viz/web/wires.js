@@ -6,7 +6,7 @@ import { crossing, enter, lanes, leave, local, middle } from "./routes.js";
 import { store } from "./store.js";
 import * as words from "./words.js";
 
-const LABEL = 236;
+const LABEL = 214;
 const LANE = 58;
 const FIRST = 46;
 const WIDE = 760;
