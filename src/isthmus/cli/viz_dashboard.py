@@ -58,6 +58,7 @@ def dashboard(*, cluster: Cluster, port: int, show: str) -> None:
 def _ready_pod(cluster: Cluster) -> str:
     with connected(cluster) as client:
         pods = client.list(PODS, names.VIZ_NAMESPACE, labels=f"component={names.VIZ_WEB}")
+    pods = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     if not pods:
         fail(f"There is no pod of the dashboard in {cluster.label}.", INSTALL)
     for pod in pods:
