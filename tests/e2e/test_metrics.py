@@ -71,12 +71,14 @@ def test_nothing_that_stays_in_its_cluster_has_the_label_of_another(mesh: Lab) -
 def test_kubelets_probes_are_told_and_are_no_requests_of_the_workload(mesh: Lab) -> None:
     controller = ("-n", "linkerd-multicluster", "-l", "app.kubernetes.io/name=multicluster-controller")
 
-    def probed() -> float:
-        return total(scraped(mesh, EAST, *controller), "inbound_probe_total", status_code="200")
+    def counted() -> tuple[float, float]:
+        seen = scraped(mesh, EAST, *controller)
+        probes = total(seen, "inbound_probe_total", status_code="200")
+        return probes, total(seen, "request_total", direction="inbound")
 
-    before = probed()
-    mesh.wait(lambda: probed() > before, what="another probe of a pod that nobody else asks")
-    assert total(scraped(mesh, EAST, *controller), "request_total", direction="inbound") == 0
+    probes, requests = counted()
+    found = mesh.wait(lambda: (now := counted())[0] > probes and now, what="a probe of a pod that nobody else asks now")
+    assert found[1] == requests
 
 
 def test_a_pod_gets_access_logs_by_annotation(mesh: Lab) -> None:

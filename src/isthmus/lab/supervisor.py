@@ -34,9 +34,7 @@ def up(lab: LabDir, names: tuple[str, ...], say: Say, *, flat: bool = False, nod
 
     `nodes` of each cluster; None: as many as the lab in that folder has, one in a new lab.
     """
-    if nodes is None:
-        found = lab.read_record() if lab.path.is_dir() else None
-        nodes = found.nodes if found is not None else 1
+    nodes = nodes or _nodes_of(lab)
     members = _plan(lab, names, flat=flat, nodes=nodes)
     if problems := preflight.problems(lab.path, members):
         raise LabError("\n".join(problems))
@@ -55,6 +53,14 @@ def up(lab: LabDir, names: tuple[str, ...], say: Say, *, flat: bool = False, nod
         _undo(lab, former)
         raise LabError(f"Interrupted: what this command started in {lab.path} has ended.") from None
     return record
+
+
+def _nodes_of(lab: LabDir) -> int:
+    """Of each cluster of the lab that is there. Whoever may not look there is told so by what comes next."""
+    if not os.access(lab.path, os.R_OK | os.X_OK):
+        return 1
+    found = lab.read_record()
+    return found.nodes if found is not None else 1
 
 
 def _check_same(lab: LabDir, record: Record, names: tuple[str, ...]) -> None:
