@@ -1,161 +1,78 @@
-"""A real Chromium, driven by its DevTools protocol: no driver and no library but aiohttp."""
+"""A real Chromium, driven by Playwright: the one of the machine, for nothing is downloaded."""
 
-import asyncio
-import base64
-import itertools
+import json
+import os
 import shutil
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "no Chromium on PATH (Debian: apt-get install chromium)"
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--mute-audio"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"),
-    "--remote-debugging-port=0",
-)
-STARTS = 20.0
+ARTIFACTS = Path(os.environ.get("ISTHMUS_ARTIFACTS", Path(__file__).parents[2] / "build" / "screenshots"))
+"""Where pictures of the page are left."""
+TRACED = ["devtools.timeline", "toplevel", "__metadata"]
 
 
-class Page:
-    """One tab. `errors` is what its console complained of."""
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A page, what its console complained of, and the addresses it asked."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._numbers = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._traced: list[dict[str, Any]] = []
-        self._traced_all = asyncio.Event()
-        self.errors: list[str] = []
-        self.requests: list[str] = []
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
-    async def read(self) -> None:
-        async for message in self._socket:
-            said = message.json()
-            if "id" in said:
-                self._answers.pop(said["id"]).set_result(said)
-            elif said["method"] == "Runtime.exceptionThrown":
-                self.errors.append(str(said["params"]["exceptionDetails"]))
-            elif said["method"] == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
-                self.errors.append(str(said["params"]["entry"]))
-            elif said["method"] == "Runtime.consoleAPICalled" and said["params"]["type"] in ("error", "assert"):
-                self.errors.append(str(said["params"]["args"]))
-            elif said["method"] == "Tracing.dataCollected":
-                self._traced += said["params"]["value"]
-            elif said["method"] == "Tracing.tracingComplete":
-                self._traced_all.set()
-            elif said["method"] == "Network.requestWillBeSent":
-                self.requests.append(said["params"]["request"]["url"])
+    def listen(self) -> None:
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda message: self._said(message))
+        self.page.on("request", lambda request: self.requests.append(request.url))
 
-    async def call(self, method: str, **params: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        await self._socket.send_json({"id": number, "method": method, "params": params})
-        async with asyncio.timeout(60):
-            said = await answer
-        assert "error" not in said, said
-        return dict(said["result"])
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "assert"):
+            self.errors.append(message.text)
 
-    async def open(self, url: str) -> None:
-        await self.call("Page.navigate", url=url)
-
-    async def run(self, script: str) -> Any:
-        """The value of an expression, awaited when it is a promise."""
-        said = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in said, said["exceptionDetails"]
-        return said["result"].get("value")
-
-    async def until(self, script: str, *, seconds: float = 30.0) -> float:
-        """Waits until an expression is true, asked at every frame; the seconds that took."""
-        began = time.monotonic()
-        asked = (
-            f"new Promise((yes, no) => {{ const end = performance.now() + {seconds * 1000};"
-            f" const ask = () => {{ let it = false; try {{ it = ({script}); }} catch (error) {{ it = false; }}"
-            " if (it) yes(true); else if (performance.now() > end) yes(false); else setTimeout(ask, 16); };"
-            " ask(); })"
-        )
-        found = await self.run(asked)
-        assert found, f"not within {seconds} s: {script}\n{await self.run('document.body.innerText.slice(0, 3000)')}"
-        return time.monotonic() - began
-
-    @asynccontextmanager
-    async def tasks(self) -> AsyncIterator[list[float]]:
-        """At the end: the CPU time in milliseconds of each task of the page's main thread, the longest first."""
-        found: list[float] = []
-        await self.call(
-            "Tracing.start", transferMode="ReportEvents", categories="devtools.timeline,toplevel,__metadata"
-        )
-        yield found
-        await self.call("Tracing.end")
-        async with asyncio.timeout(60):
-            await self._traced_all.wait()
-        threads = {
-            (each["pid"], each["tid"])
-            for each in self._traced
-            if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
-        }
-        ran = (each for each in self._traced if "tdur" in each and (each["pid"], each["tid"]) in threads)
-        found += sorted((each["tdur"] / 1000 for each in ran if each["name"].endswith("RunTask")), reverse=True)
-
-    async def size(self, width: int, height: int) -> None:
-        await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
-        )
-
-    async def scheme(self, name: str) -> None:
-        features = [{"name": "prefers-color-scheme", "value": name}]
-        await self.call("Emulation.setEmulatedMedia", features=features)
-
-    async def key(self, name: str) -> None:
-        for kind in ("keyDown", "keyUp"):
-            code = {"Escape": 27, "Tab": 9, "Enter": 13}[name]
-            text = {"text": "\r"} if name == "Enter" and kind == "keyDown" else {}
-            await self.call(
-                "Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code, **text
-            )
-
-    async def picture(self, path: Path, *, whole: bool = True) -> None:
-        data = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        await asyncio.to_thread(path.write_bytes, base64.b64decode(data["data"]))
+    async def keep(self, name: str) -> None:
+        """Leave a picture of it with the artifacts."""
+        await self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
 @asynccontextmanager
-async def chromium(profile: Path) -> AsyncIterator[Page]:
-    """A page of a browser of its own, which ends with the block."""
-    assert CHROMIUM
-    process = await asyncio.create_subprocess_exec(
-        *(CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(STARTS):
-            port = await _port(process)
-        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/json") as answer:
-            tabs = await answer.json()
-            url = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
-            async with http.ws_connect(url, max_msg_size=0) as socket:
-                page = Page(socket)
-                reading = asyncio.create_task(page.read())
-                for domain in ("Page", "Runtime", "Log", "Network"):
-                    await page.call(f"{domain}.enable")
-                yield page
-                reading.cancel()
-    finally:
-        process.terminate()
-        await process.wait()
+async def chromium() -> AsyncIterator[Browser]:
+    """A browser of its own, which ends with the block."""
+    async with (
+        async_playwright() as playwright,
+        await playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu"]) as browser,
+    ):
+        yield browser
 
 
-async def _port(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr
-    said = ""
-    while line := (await process.stderr.readline()).decode("utf-8", "replace"):
-        said += line
-        if line.startswith("DevTools listening on ws://"):
-            return line.split("/devtools")[0].rpartition(":")[2]
-    raise AssertionError(f"Chromium did not start:\n{said}")
+@asynccontextmanager
+async def tab(browser: Browser, **emulated: Any) -> AsyncIterator[Tab]:
+    """A page without a past: no cache, nothing stored. `emulated` is what Playwright's `new_context` takes."""
+    async with await browser.new_context(**emulated) as context:
+        opened = Tab(await context.new_page())
+        opened.listen()
+        yield opened
+
+
+@asynccontextmanager
+async def tasks(browser: Browser) -> AsyncIterator[list[float]]:
+    """At the end: the CPU time in milliseconds of each task of the pages' main threads, the longest first.
+
+    It holds on a busy machine, where time on the clock does not.
+    """
+    found: list[float] = []
+    await browser.start_tracing(categories=TRACED)
+    yield found
+    events = json.loads(await browser.stop_tracing())["traceEvents"]
+    threads = {
+        (each["pid"], each["tid"])
+        for each in events
+        if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+    }
+    ran = (each for each in events if "tdur" in each and (each["pid"], each["tid"]) in threads)
+    found += sorted((each["tdur"] / 1000 for each in ran if each["name"].endswith("RunTask")), reverse=True)

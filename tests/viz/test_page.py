@@ -11,10 +11,12 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+import pytest_asyncio
 from msgspec.structs import replace as changed
+from playwright.async_api import Browser, Locator, Page, expect
 from tests.kube.waiting import until
 from tests.viz import pages
-from tests.viz.browser import CHROMIUM, MISSING, Page, chromium
+from tests.viz.browser import CHROMIUM, MISSING, chromium, tab, tasks
 from tests.viz.pages import EAST, NOW, WEST, call, party, seen, workload
 
 from isthmus.cli.dashboard_relay import Relay
@@ -25,9 +27,9 @@ from isthmus.viz.web_server import Board, Server
 from isthmus.viz.web_sources import Seen
 from isthmus.viz.web_world import compose
 
-browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 AXE = os.environ.get("ISTHMUS_AXE", "")
-"""axe.min.js, of npm's axe-core."""
+"""axe.min.js: of npm's axe-core, or of the wheel axe-playwright-python."""
 CHANGES = 5
 DOMAIN = "west.example"
 DASH = "\u2013"
@@ -44,6 +46,15 @@ DETAIL = Detail(
     points=tuple(Point(ago=10.0 * index, numbers=pages.GOOD) for index in range(40, 0, -1)),
     step=10.0,
 )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncGenerator[Browser]:
+    """One for all; each test has tabs without a past."""
+    if CHROMIUM is None:
+        pytest.skip(MISSING)
+    async with chromium() as running:
+        yield running
 
 
 @dataclass
@@ -75,87 +86,94 @@ async def violations(page: Page) -> list[str]:
     """What axe finds, where there is one."""
     if not AXE:
         return []
-    await page.run(await asyncio.to_thread(Path(AXE).read_text))
-    found = await page.run("axe.run().then((all) => all.violations.map((v) => [v.id, v.nodes.map((n) => n.html)]))")
-    return [str(each) for each in found or ()]
+    await page.evaluate(await asyncio.to_thread(Path(AXE).read_text))
+    found = await page.evaluate("axe.run()")
+    return [f"{each['id']}: {node['html']}" for each in found["violations"] for node in each["nodes"]]
 
 
-@browser
-async def test_one_page_shows_all_clusters_and_what_happens_to_them(tmp_path):
-    async with served(*NAMED) as shown, chromium(tmp_path) as page:
-        await page.size(1280, 900)
-        await page.scheme("light")
-        await page.open(shown.url)
-        await page.until("document.querySelectorAll('.region').length === 2")
-        await page.until("document.querySelector('a.crossing').innerText.includes('80')")
+def card(page: Page, key: str) -> Locator:
+    return page.locator(f'[data-key="{key}"]')
+
+
+async def test_one_page_shows_all_clusters_and_what_happens_to_them(browser):
+    look = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
+    async with served(*NAMED) as shown, tab(browser, **look) as opened:
+        page = opened.page
+        await page.goto(shown.url)
+        await expect(page.locator(".region")).to_have_count(2)
+        await expect(page.locator("a.crossing")).to_contain_text("80")
         assert shown.watched.is_set()
-        text = await page.run("document.body.innerText")
-        assert "2 of 2 clusters live" in text
-        assert "✖ 80.0%" in text, "what is bad is said with a sign, not by its colour alone"
-        assert await page.run("document.querySelectorAll('path.wire.crossing').length") == 1
-        assert await page.run(
-            "document.querySelector('[data-key=\"west/default/deployment/frontend\"] .line').innerText"
-        ) == ("calls 14.5/s\n97.2% ok")
+        await expect(page.locator("#summary")).to_contain_text("2 of 2 clusters live")
+        await expect(page.locator("#map")).to_contain_text("✖ 80.0%")  # a sign, not a colour alone
+        await expect(page.locator("path.wire.crossing")).to_have_count(1)
+        frontend = card(page, "west/default/deployment/frontend").locator(".line")
+        await expect(frontend).to_have_text("calls 14.5/s\n97.2% ok", use_inner_text=True)
         assert await violations(page) == []
+        await opened.keep("linked-light")
 
         # A cluster that is gone is told at once; its numbers stay, grey and with their age.
         shown.put(NAMED[0], replace(NAMED[1], state="unreachable", reason="No route to host."))
-        await page.until("document.querySelector('.region[data-state=unreachable][data-stale]')", seconds=2)
-        text = await page.run("document.querySelector('.region[data-state=unreachable]').innerText")
-        assert "Does not answer" in text
-        assert "old." in text
-        assert "No route to host." in text
-        assert "2.0/s" in text
-        await page.until("document.querySelector('#story').innerText.includes('east cannot be read')")
+        gone = page.locator(".region[data-state=unreachable][data-stale]")
+        await expect(gone).to_be_visible(timeout=2000)
+        for said in ("Does not answer", "old.", "No route to host.", "2.0/s"):
+            await expect(gone).to_contain_text(said)
+        await expect(page.locator("#story")).to_contain_text("east cannot be read")
 
         # So is an answer that comes from elsewhere.
         moved = call(party("frontend"), party("backend", cluster="east"), answered="default/backend-east")
         shown.put(seen("", changed(WEST, name="west", calls=(moved,))), NAMED[1])
-        await page.until("document.querySelector('#story').innerText.includes('answered by east now, was west')")
+        await expect(page.locator("#story")).to_contain_text("answered by east now, was west")
         assert await violations(page) == []
-        assert page.errors == []
-        assert {url for url in page.requests if not url.startswith(shown.url)} <= {"about:blank"}
+        assert opened.errors == []
+        assert opened.requests
+        assert [url for url in opened.requests if not url.startswith(shown.url)] == []
 
 
-@browser
-async def test_everything_can_be_reached_by_keyboard_on_a_phone_and_in_the_dark(tmp_path):
-    async with served(*NAMED) as shown, chromium(tmp_path) as page:
-        await page.size(360, 740)
-        await page.scheme("dark")
-        await page.open(shown.url)
-        await page.until("document.querySelectorAll('.card').length >= 4")
-        assert await page.run("document.documentElement.scrollWidth") <= 360
+async def test_everything_can_be_reached_by_keyboard_on_a_phone_and_in_the_dark(browser):
+    look = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "color_scheme": "dark"}
+    async with served(*NAMED) as shown, tab(browser, **look) as opened:
+        page = opened.page
+        panel, focused = page.locator("#panel"), page.locator(":focus")
+        await page.goto(shown.url)
+        await expect(page.locator(".card")).to_have_count(5)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+        backend = card(page, "west/default/deployment/backend")
         for _ in range(30):
-            await page.key("Tab")
-            if await page.run("document.activeElement.dataset.key === 'west/default/deployment/backend'"):
+            await page.keyboard.press("Tab")
+            if await backend.evaluate("(it) => it === document.activeElement"):
                 break
-        spoken = await page.run("document.activeElement.textContent")
+        spoken = await focused.text_content()
         assert spoken.startswith("backend 2 pods 100% · 12.5/s"), "a screen reader is told what is seen"
         assert spoken.endswith(", answers well, deploy in namespace default of cluster west")
-        await page.key("Enter")
-        await page.until("document.activeElement.id === 'panel-title'")
-        await page.until("document.querySelector('#panel').innerText.includes('Certificate ends')")
-        panel = await page.run("document.querySelector('#panel').innerText")
-        assert "Who calls it" in panel
-        ports = await page.run("[...document.querySelectorAll('#panel tbody tr')].map((row) => row.innerText)")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#panel-title")).to_be_focused()
+        for said in ("Certificate ends", "Who calls it", HOSTILE):
+            await expect(panel).to_contain_text(said)
+        ports = [await row.inner_text() for row in await panel.locator("tbody tr").all()]
         assert ports == ["8080\t12.5/s\t100%\t9.0\u00a0ms", "\t".join(["9000", *[DASH] * 3])], (
             "what nobody counted is no zero"
         )
-        assert HOSTILE in panel
-        assert await page.run("document.querySelectorAll('svg.chart').length") == 3
-        assert await page.run("document.documentElement.scrollWidth") <= 360
+        await expect(page.locator("svg.chart")).to_have_count(3)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
         assert await violations(page) == []
-        await page.key("Escape")
-        assert await page.run("document.querySelector('#panel').hidden")
-        assert await page.run("document.activeElement.dataset.key") == "west/default/deployment/backend"
-        await page.run("document.querySelector('a.crossing').click()")
-        await page.until("document.querySelector('#panel').innerText.includes('Sync lag')")
-        panel = await page.run("document.querySelector('#panel').innerText")
-        assert "none: the mirror shows what is there" in panel
+        await opened.keep("workload-phone-dark")
+        await page.keyboard.press("Escape")
+        await expect(panel).to_be_hidden()
+        await expect(backend).to_be_focused()
+        await page.locator("a.crossing").click()
+        await expect(panel).to_contain_text("Sync lag")
+        await expect(panel).to_contain_text("none: the mirror shows what is there")
         assert await violations(page) == []
-        await page.run("location.hash = document.querySelector('a.chip').getAttribute('href')")
-        await page.until("document.querySelector('#panel').innerText.includes('standby')")
-        assert page.errors == []
+        await opened.keep("link-phone-dark")
+        await open_panel(page, "a.chip")
+        await expect(panel).to_contain_text("standby")
+        assert opened.errors == []
+
+
+async def open_panel(page: Page, selector: str) -> None:
+    """As a link that was sent does: by the address alone."""
+    await page.locator(selector).first.evaluate("(it) => { location.hash = it.getAttribute('href'); }")
+    await expect(page.locator("#panel")).to_be_visible()
 
 
 class Requests(LiveRequests):
@@ -181,54 +199,54 @@ class Requests(LiveRequests):
             self.followed = False
 
 
-@browser
-async def test_single_requests_are_read_only_while_somebody_looks_at_them(tmp_path):
-    tap = "document.querySelector('#tap')"
-    said = "document.querySelector('.requests').innerText"
+async def test_single_requests_are_read_only_while_somebody_looks_at_them(browser):
     requests = Requests()
-    async with served(*NAMED) as shown, chromium(tmp_path) as page:
-        await page.open(f"{shown.url}#node/west%2Fdefault%2Fdeployment%2Fbackend")
-        await page.until(f"{tap}.click() ?? true")
-        await page.until(f"{said}.includes('`linkerd viz dashboard`')")
-        page.errors.clear()  # the browser tells of what is not there
+    async with served(*NAMED) as shown, tab(browser) as opened:
+        page = opened.page
+        button, said, panel = page.locator("#tap"), page.locator(".requests"), page.locator("#panel")
+        await page.goto(f"{shown.url}#node/west%2Fdefault%2Fdeployment%2Fbackend")
+        await button.click()
+        await expect(said).to_contain_text("`linkerd viz dashboard`")
+        assert opened.errors, "the browser tells of what is not there"
+        opened.errors.clear()
 
         async with Relay(shown.url, requests).serving("127.0.0.1", 0) as port:
-            await page.open(f"http://localhost:{port}/#node/west%2Fdefault%2Fdeployment%2Fbackend")
-            await page.until(f"{tap}.innerText === 'Show live requests'")
+            await page.goto(f"http://localhost:{port}/#node/west%2Fdefault%2Fdeployment%2Fbackend")
+            await expect(button).to_have_text("Show live requests")
             assert requests.asked == [], "nobody wished for it"
-            await page.run(f"{tap}.focus(); {tap}.click()")
-            await page.until(f"{said}.includes('✖ 1') && {said}.includes('1 of 2 pods, at most 20 requests a second')")
+            await button.click()
+            await expect(said).to_contain_text("✖ 1")
+            await expect(said).to_contain_text("1 of 2 pods, at most 20 requests a second")
+            await expect(panel).to_contain_text("Who calls it")
             shown.put(seen("", changed(WEST, name="west", calls=())), NAMED[1])
-            await page.until("!document.querySelector('#panel').innerText.includes('Who calls it')")
-            assert await page.run("document.activeElement.id") == "tap", "what has the focus keeps it"
-            assert HOSTILE in await page.run(said)
-            assert await page.run("window.hit") is None
+            await expect(panel).not_to_contain_text("Who calls it")
+            await expect(button).to_be_focused()  # what has the focus keeps it
+            await expect(said).to_contain_text(HOSTILE)
+            assert await page.evaluate("window.hit") is None
             assert await violations(page) == []
             assert requests.followed
-            await page.run("location.hash = '#node/' + encodeURIComponent('east/default/deployment/backend')")
-            await page.until(f"{said}.includes('No context <script>')")
+            await page.evaluate("location.hash = '#node/' + encodeURIComponent('east/default/deployment/backend')")
+            await expect(said).to_contain_text("No context <script>")
             assert [(each.cluster, each.domain) for each in requests.asked] == [("", DOMAIN), ("east", "east.example")]
             await until(lambda: not requests.followed)
-            assert page.errors == []
+            assert opened.errors == []
 
 
-@browser
-async def test_a_hostile_name_is_text_and_nothing_else(tmp_path):
+async def test_a_hostile_name_is_text_and_nothing_else(browser):
     nasty = workload(HOSTILE, namespace=HOSTILE, account=HOSTILE)
     here = party(HOSTILE, namespace=HOSTILE)
     calls = (call(here, here, service=HOSTILE), call(here, party("b", cluster=HOSTILE), service=HOSTILE))
     west = changed(WEST, name=HOSTILE, workloads=(nasty,), calls=calls, links=(pages.link(HOSTILE),))
     there = seen(HOSTILE, EAST, state="unreachable", reason=HOSTILE)
-    async with served(seen("", west), there) as shown, chromium(tmp_path) as page:
-        await page.open(shown.url)
-        await page.until("document.querySelectorAll('.card').length >= 2")
+    async with served(seen("", west), there) as shown, tab(browser) as opened:
+        page = opened.page
+        await page.goto(shown.url)
+        await expect(page.locator("body")).to_contain_text(HOSTILE)
         for kind in (".card", "a.crossing"):
-            await page.run(f"location.hash = document.querySelector('{kind}').getAttribute('href')")
-            await page.until("!document.querySelector('#panel').hidden")
-        assert HOSTILE in await page.run("document.body.innerText")
-        assert await page.run("document.querySelectorAll('body script, img[src=x]').length") == 0
-        assert await page.run("window.hit") is None
-        assert page.errors == []
+            await open_panel(page, kind)
+        await expect(page.locator("body script, img[src=x]")).to_have_count(0)
+        assert await page.evaluate("window.hit") is None
+        assert opened.errors == []
 
 
 def renumbered(cluster: Seen, numbers: Numbers) -> Seen:
@@ -239,35 +257,35 @@ def renumbered(cluster: Seen, numbers: Numbers) -> Seen:
     return replace(cluster, picture=changed(cluster.picture, workloads=workloads, calls=calls))
 
 
-@browser
-async def test_200_workloads_in_three_clusters_do_not_stutter_and_nothing_moves(tmp_path):
+async def test_200_workloads_in_three_clusters_do_not_stutter_and_nothing_moves(browser):
     where = "JSON.stringify([...document.querySelectorAll('.card')].map((c) => [c.offsetLeft, c.offsetTop]))"
-    async with served(*pages.large()) as shown, chromium(tmp_path) as page:
-        await page.size(1440, 900)
-        await page.open(shown.url)
-        await page.until("document.querySelectorAll('.card').length >= 201")
-        await page.until("document.querySelectorAll('path.wire').length > 150")
-        before = await page.run(where)
-        async with page.tasks() as tasks:
+    async with served(*pages.large()) as shown, tab(browser, viewport={"width": 1440, "height": 900}) as opened:
+        page = opened.page
+        await page.goto(shown.url)
+        await expect(page.locator(".card")).to_have_count(204)
+        await page.locator("path.wire").nth(150).wait_for(state="attached")
+        before = await page.evaluate(where)
+        async with tasks(browser) as spent:
             for share in range(50, 50 + CHANGES):
                 numbers = changed(pages.GOOD, rps=99.0, latency_ms_p99=4321.0, success=share / 100)
                 shown.put(*(renumbered(each, numbers) for each in pages.large()))
-                await page.until(f"document.querySelector('.card .line').innerText.includes('{share}.0%')")
-        assert await page.run(where) == before, "numbers change, places do not"
-        print(f"CPU of the main thread: {sum(tasks) / CHANGES:.0f} ms a change, at most {max(tasks):.0f} ms at once")
-        assert sum(tasks) / CHANGES < 100
-        assert max(tasks) < 200
-        assert page.errors == []
+                await expect(page.locator(".card .line").first).to_contain_text(f"{share}.0%")
+        assert await page.evaluate(where) == before, "numbers change, places do not"
+        print(f"CPU of the main thread: {sum(spent) / CHANGES:.0f} ms a change, at most {max(spent):.0f} ms at once")
+        assert sum(spent) / CHANGES < 100
+        assert max(spent) < 200
+        assert opened.errors == []
+        await opened.keep("three-clusters-201-workloads")
 
 
-@browser
-async def test_when_the_server_is_gone_the_page_says_so_and_comes_back_with_it(tmp_path):
-    async with chromium(tmp_path) as page:
+async def test_when_the_server_is_gone_the_page_says_so(browser):
+    async with tab(browser) as opened:
+        lost = opened.page.locator("#lost")
         async with served(*NAMED) as shown:
-            await page.open(shown.url)
-            await page.until("document.querySelectorAll('.card').length >= 4")
-        await page.until("!document.querySelector('#lost').hidden", seconds=8)
-        assert "numbers are those of before" in await page.run("document.querySelector('#lost').innerText")
+            await opened.page.goto(shown.url)
+            await expect(opened.page.locator(".card")).to_have_count(5)
+            await expect(lost).to_be_hidden()
+        await expect(lost).to_contain_text("numbers are those of before", timeout=8000)
 
 
 async def test_a_page_of_another_site_gets_nothing():
