@@ -31,6 +31,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 AXE = os.environ.get("ISTHMUS_AXE", "")
 """axe.min.js: of npm's axe-core, or of the wheel axe-playwright-python."""
 CHANGES = 5
+SAYS = """(it, text) => new Promise((done) => {
+  const look = () => it.innerText.includes(text) && (watcher.disconnect(), done());
+  const watcher = new MutationObserver(look);
+  watcher.observe(it, { childList: true, characterData: true, subtree: true });
+  look();
+})"""
+"""Waits for a text without looking again and again, which would be counted as the page's work."""
 DOMAIN = "west.example"
 DASH = "\u2013"
 NAMED = (seen("", changed(WEST, name="west")), seen("east", EAST))
@@ -265,11 +272,12 @@ async def test_200_workloads_in_three_clusters_do_not_stutter_and_nothing_moves(
         await expect(page.locator(".card")).to_have_count(204)
         await page.locator("path.wire").nth(150).wait_for(state="attached")
         before = await page.evaluate(where)
+        said = page.locator(".card .line").first
         async with tasks(browser) as spent:
             for share in range(50, 50 + CHANGES):
                 numbers = changed(pages.GOOD, rps=99.0, latency_ms_p99=4321.0, success=share / 100)
                 shown.put(*(renumbered(each, numbers) for each in pages.large()))
-                await expect(page.locator(".card .line").first).to_contain_text(f"{share}.0%")
+                await said.evaluate(SAYS, f"{share}.0%")
         assert await page.evaluate(where) == before, "numbers change, places do not"
         print(f"CPU of the main thread: {sum(spent) / CHANGES:.0f} ms a change, at most {max(spent):.0f} ms at once")
         assert sum(spent) / CHANGES < 100
