@@ -33,7 +33,7 @@ def of_pod(lab: Lab, cluster: str, target: str, *, namespace: str = "default") -
     """The certificate a pod's proxy shows now: the last thing an attacker would get hold of."""
     file = f"{names.IDENTITY_DIR}/workload.json"
     text = lab.exec(cluster, target, "cat", file, namespace=namespace, container=names.PROXY_CONTAINER)
-    secret = json.loads(text)["resources"][0]["tls_certificate"]
+    secret = json.loads(text)["tls_certificate"]
     return Certificate(secret["certificate_chain"]["inline_string"], secret["private_key"]["inline_string"])
 
 

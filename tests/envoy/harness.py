@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,6 @@ from typing import Any
 import aiohttp
 import grpc
 from envoy.config.core.v3 import address_pb2
-from google.protobuf import json_format
 from google.protobuf.message import Message
 from tests.envoy.delta_ads import Ads
 from tests.envoy.roots import Authority
@@ -42,6 +42,7 @@ from isthmus.mesh.model import (
     Trust,
     TrustBundle,
 )
+from isthmus.proxy.sds import Secrets
 
 REPOSITORY = Path(__file__).parents[2]
 APP_PORT = 8080
@@ -84,6 +85,7 @@ class Pod:
     directory: Path
     process: asyncio.subprocess.Process | None = None
     admin: str = ""
+    own_secrets: Secrets | None = None
 
     def endpoint(self, *, port: int = APP_PORT, gateway: str | None = None, meshed: bool = True) -> Endpoint:
         return Endpoint(Address(self.address, port), self.identity if meshed else None, gateway=gateway)
@@ -98,21 +100,21 @@ class Pod:
         self.process.send_signal(signal.SIGSTOP)
 
     def present(self, certificate: tuple[str, str]) -> None:
-        """Write the workload certificate as the proxy agent does: a new file renamed over the old one."""
-        fresh = self.certificates / "workload.new"
-        fresh.write_text(json.dumps(bootstrap.workload_secret(*certificate)))
-        fresh.rename(self.certificates / bootstrap.WORKLOAD_FILE)
+        """Have another workload certificate, as the proxy agent does."""
+        self._keep(bootstrap.WORKLOAD_FILE, bootstrap.workload_secret(*certificate))
 
     def trust(self, roots: str) -> None:
-        """Write the roots that vouch for the control plane as the proxy agent does."""
-        fresh = self.certificates / "roots.new"
-        fresh.write_text(json.dumps(bootstrap.roots_secret(roots)))
-        fresh.rename(self.certificates / bootstrap.ROOTS_FILE)
+        """Have other roots that vouch for the control plane, as the proxy agent does."""
+        self._keep(bootstrap.ROOTS_FILE, bootstrap.roots_secret(roots))
 
     @property
-    def certificates(self) -> Path:
-        """Envoy watches this directory: nothing else may be written here."""
-        return self.directory / "identity"
+    def secrets(self) -> Secrets:
+        assert self.own_secrets is not None
+        return self.own_secrets
+
+    def _keep(self, file: str, secret: dict[str, Any]) -> None:
+        Path(self.secrets.directory, file).write_text(json.dumps(secret))
+        self.secrets.replace()
 
     @property
     def log(self) -> str:
@@ -125,6 +127,7 @@ class Mesh:
     ads: Ads
     ads_port: int
     authority: Authority
+    sockets: str
     pods: list[Pod] = field(default_factory=list)
     bootstrap_changes: dict[str, Any] = field(default_factory=lambda: {"stats_flush_interval": "0.2s"})
     """Histograms are to be seen before a test loses its patience."""
@@ -171,7 +174,8 @@ class Mesh:
     ) -> Pod:
         """Start a proxy. `authority` signs its certificate if not the mesh's own."""
         pod = Pod(name, self.new_address(), identity or self.authority.identity(name), self.directory / name)
-        pod.certificates.mkdir(parents=True)
+        pod.directory.mkdir()
+        pod.own_secrets = self._secrets()
         pod.present((authority or self.authority).issue(pod.identity))
         config = ProxyConfig(
             role=role,  # type: ignore[arg-type]
@@ -184,12 +188,18 @@ class Mesh:
         )
         for listener in listeners.listeners(config):
             _place(listener, pod=pod, vips=vips)
-            self.put(listener, node=pod.name, pod=pod)
+            self.put(listener, node=pod.name)
         await self._start(pod)
         return pod
 
-    def put(self, message: Message, *, node: str = "", pod: Pod | None = None) -> None:
-        self.ads.put(_relocate(message, pod.certificates) if pod else message, node=node)
+    def put(self, message: Message, *, node: str = "") -> None:
+        self.ads.put(message, node=node)
+
+    def _secrets(self) -> Secrets:
+        """Of the next pod, where no path is too long for a socket; answered by this process."""
+        secrets = Secrets(tempfile.mkdtemp(dir=self.sockets))
+        asyncio.get_running_loop().add_reader(secrets.descriptor, secrets.hear)
+        return secrets
 
     def route(
         self,
@@ -212,7 +222,7 @@ class Mesh:
             shared=shared,
         )
         self.put(outbound.load_assignment(cluster), node=client.name)
-        self.put(outbound.cluster(cluster), node=client.name, pod=client)
+        self.put(outbound.cluster(cluster), node=client.name)
         return cluster
 
     def endpoints(self, client: Pod, cluster: OutboundCluster, *groups: tuple[Endpoint, ...]) -> None:
@@ -243,7 +253,7 @@ class Mesh:
             silent=frozenset(quiet),
         )
         self.put(gateway.load_assignment(cluster), node=client.name)
-        self.put(gateway.cluster(cluster), node=client.name, pod=client)
+        self.put(gateway.cluster(cluster), node=client.name)
 
     def export(self, gateway_pod: Pod, address: Address) -> None:
         self.put(
@@ -281,7 +291,7 @@ class Mesh:
             destination_port=self.ads_port,
             destination_spiffe_id=self.authority.identity("destination").spiffe_id,
             trust_domain=self.authority.trust_domain,
-            certificate_dir=str(pod.certificates),
+            secrets_socket=f"{pod.secrets.directory}/{bootstrap.SECRETS_SOCKET}",
             admin_port=0,
             collector=self.collector,
         )
@@ -302,12 +312,6 @@ def _pin(cluster: dict[str, Any], host: str) -> None:
     }
 
 
-def _relocate(message: Message, directory: Path) -> Message:
-    """The same resource with the certificate in the pod's own directory."""
-    text = json_format.MessageToJson(message).replace(names.IDENTITY_DIR, str(directory))
-    return json_format.Parse(text, type(message)())
-
-
 def _place(listener: Any, *, pod: Pod, vips: tuple[str, ...]) -> None:
     if not listener.HasField("address"):
         return
@@ -325,16 +329,19 @@ def _place(listener: Any, *, pod: Pod, vips: tuple[str, ...]) -> None:
 async def mesh(directory: Path) -> AsyncIterator[Mesh]:
     """A control plane and no pods; everything ends with the context."""
     authority = Authority("west.test")
-    running = Mesh(directory=directory, ads=Ads(), ads_port=0, authority=authority)
-    await running.serve(authority)
-    running.trust(authority.bundle, name=names.TRUST_OUTBOUND_SECRET)
-    running.trust(authority.bundle, name=names.TRUST_INBOUND_SECRET)
-    try:
-        yield running
-        assert not running.ads.refused
-    finally:
-        for pod in running.pods:
-            if pod.process is not None and pod.process.returncode is None:
-                pod.process.kill()
-                await pod.process.wait()
-        await running.stop_serving()
+    with tempfile.TemporaryDirectory(prefix="mesh") as sockets:
+        running = Mesh(directory=directory, ads=Ads(), ads_port=0, authority=authority, sockets=sockets)
+        await running.serve(authority)
+        running.trust(authority.bundle, name=names.TRUST_OUTBOUND_SECRET)
+        running.trust(authority.bundle, name=names.TRUST_INBOUND_SECRET)
+        try:
+            yield running
+            assert not running.ads.refused
+        finally:
+            for pod in running.pods:
+                if pod.process is not None and pod.process.returncode is None:
+                    pod.process.kill()
+                    await pod.process.wait()
+                asyncio.get_running_loop().remove_reader(pod.secrets.descriptor)
+                pod.secrets.close()
+            await running.stop_serving()

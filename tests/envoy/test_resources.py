@@ -109,7 +109,7 @@ def test_a_proxy_without_a_collector_has_nothing_of_tracing_in_it() -> None:
 @pytest.mark.envoy
 @pytest.mark.parametrize("role", ["sidecar", "gateway"])
 def test_envoy_accepts_everything(role: Any, tmp_path: Path) -> None:
-    config = _bootstrap(tmp_path)
+    config = _bootstrap()
     config["static_resources"]["listeners"] = [
         _json(listener)
         for networks, opaque in ((NETWORKS, (25, 3306)), ((), ()))
@@ -117,8 +117,7 @@ def test_envoy_accepts_everything(role: Any, tmp_path: Path) -> None:
     ]
     config["static_resources"]["clusters"] += [_json(cluster) for cluster in _clusters()]
     config["static_resources"]["secrets"] = [_json(tls.trust(_trust()))]
-    # Envoy insists that the certificate's directory exists here, too.
-    (tmp_path / "envoy.json").write_text(json.dumps(config).replace(names.IDENTITY_DIR, str(tmp_path)))
+    (tmp_path / "envoy.json").write_text(json.dumps(config))
     command = [
         str(envoy_binary()),
         "--mode",
@@ -133,11 +132,7 @@ def test_envoy_accepts_everything(role: Any, tmp_path: Path) -> None:
     assert "Deprecated" not in done.stderr
 
 
-def _bootstrap(directory: Path) -> dict[str, Any]:
-    authority = Authority("west.test")
-    (directory / bootstrap.ROOTS_FILE).write_text(json.dumps(bootstrap.roots_secret(authority.pem)))
-    secret = bootstrap.workload_secret(*authority.issue(authority.identity("client")))
-    (directory / bootstrap.WORKLOAD_FILE).write_text(json.dumps(secret))
+def _bootstrap() -> dict[str, Any]:
     return bootstrap.bootstrap(
         node_id="pod.namespace",
         cluster_domain="cluster.local",
@@ -145,7 +140,7 @@ def _bootstrap(directory: Path) -> dict[str, Any]:
         destination_port=names.DESTINATION_PORT,
         destination_spiffe_id="spiffe://west.test/ns/linkerd/sa/linkerd-destination",
         trust_domain="west.test",
-        certificate_dir=str(directory),
+        secrets_socket="/nowhere",
         collector=("otel.observability", 4317),
     )
 

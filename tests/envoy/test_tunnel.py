@@ -139,7 +139,7 @@ async def test_a_dead_address_of_a_gateway_costs_nothing(linked: Linked) -> None
         name = f"gateway/several-{number}"
         several = GatewayCluster(name, addresses, linked.gateway.identity)
         linked.mesh.put(gateway.load_assignment(several), node=linked.client.name)
-        linked.mesh.put(gateway.cluster(several), node=linked.client.name, pod=linked.client)
+        linked.mesh.put(gateway.cluster(several), node=linked.client.name)
         for _ in range(2):
             endpoint = linked.server.endpoint(gateway=f"several-{number}")
             assert (await linked.get((endpoint,))).status == 200

@@ -86,6 +86,7 @@ class Pod:
             "ISTHMUS_DESTINATION_ADDR": f"{HOSTS[1]}:{self.destination_port}",
             "ISTHMUS_IDENTITY_DIR": str(self.directory),
             "ISTHMUS_TOKEN_FILE": str(self.folder / "token"),
+            "ISTHMUS_LOG_LEVEL": "trace",
         }
         command = [sys.executable, "-I", "-m", "isthmus.proxy"]
         return subprocess.Popen(command, env=environment, stdout=self.log.open("wb"), stderr=subprocess.STDOUT)
@@ -173,7 +174,7 @@ async def a_whole_life(pod: Pod, agent: subprocess.Popen[bytes], seen: dict[str,
     seen["files with a key"] = [
         file.name for file in pod.folder.rglob("*") if file.is_file() and b"PRIVATE KEY" in file.read_bytes()
     ]
-    names = json.loads((pod.directory / "workload.json").read_text())["resources"][0]["tls_certificate"]
+    names = json.loads((pod.directory / "workload.json").read_text())["tls_certificate"]
     seen["uris"] = pki.describe(names["certificate_chain"]["inline_string"])[0].uris
     seen["stuck"] = stuck = [half_a_request() for _ in range(20)]
     seen["rubbish"] = [rubbish(content) for content in (b"\0" * 100, b"GET / HTTP/1.1", b"x" * 20000 + b"\r\n\r\n")]
@@ -183,6 +184,7 @@ async def a_whole_life(pod: Pod, agent: subprocess.Popen[bytes], seen: dict[str,
     seen["expires"] = sample(metrics, "identity_cert_expiration_timestamp_seconds")
     seen["envoy metrics"] = "envoy_server_live" in metrics
     seen["taken by Envoy"] = await until(taken_by_envoy, "Envoy takes the renewed certificates", pod)
+    seen["inotify"] = [name for child in children(agent.pid) for name in open_files(child) if "inotify" in name]
     seen["shutdown from elsewhere"] = ask("POST", "/shutdown", source=ELSEWHERE)
     seen["shutdown by GET"] = ask("GET", "/shutdown")[0]
     seen["still ready"] = ask("GET", "/ready")[0]
@@ -220,6 +222,10 @@ def taken_by_envoy() -> int:
 def children(pid: int) -> list[int]:
     listed = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [each for each in listed if "envoy" in Path(f"/proc/{each}/cmdline").read_text().split("\0")[0]]
+
+
+def open_files(pid: int) -> list[str]:
+    return [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def private_memory(pid: int) -> int:

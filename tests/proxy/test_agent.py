@@ -48,6 +48,13 @@ def test_its_certificate_names_the_pods_account(life):
 def test_the_key_is_where_envoy_looks_and_nowhere_else(life):
     assert life["files with a key"] == ["workload.json"]
     assert life["secret mode"] == "0o600"
+    assert "DEBUG" in life["log"].upper()
+    assert "PRIVATE KEY" not in life["log"]
+
+
+def test_a_node_can_have_any_number_of_proxies(life):
+    """Kernels lend a user 128 inotify instances, and all proxies of a node have one user."""
+    assert life["inotify"] == []
 
 
 def test_slow_and_broken_clients_do_not_keep_others_waiting(life):

@@ -16,19 +16,23 @@ APPLICATION_CLUSTER: Final = "application"
 """The pod's application, spoken to in the protocol of the request."""
 APPLICATION_HTTP1_CLUSTER: Final = "application-http1"
 """The pod's application, for requests that left the client as HTTP/1 and were carried between proxies as HTTP/2."""
+AGENT_CLUSTER: Final = "agent"
+"""The proxy agent of the pod, which holds the secrets (`proxy/sds.py`)."""
 COLLECTOR_CLUSTER: Final = "collector"
 """Where spans go, in pods that are told of a collector."""
 TUNNEL_LISTENER: Final = "tunnel"
 TAP: Final = "requests"
 """By this name Envoy's admin interface is asked for single requests."""
+SECRETS_SOCKET: Final = "secrets.sock"
+"""In the certificate directory; whoever can open it gets the key."""
+WORKLOAD_SECRET: Final = names.WORKLOAD_CERTIFICATE_SECRET
 WORKLOAD_FILE: Final = "workload.json"
-"""File in the certificate directory that holds the SDS secret; rename a new one over it and Envoy takes it.
-
-Envoy watches the whole directory: a log in there would make it read its secret for every line.
-"""
+"""File in the certificate directory that holds this secret, `workload_secret`."""
+ROOTS_SECRET: Final = "roots"  # noqa: S105 - a name
 ROOTS_FILE: Final = "roots.json"
-"""File in the certificate directory with the roots that vouch for the destination service; replaced the same way."""
-_ROOTS_SECRET: Final = "roots"  # noqa: S105 - a name
+"""The same for the roots that vouch for the destination service, `roots_secret`."""
+_PATIENCE: Final = f"{30 * 24 * 3600}s"
+"""The agent answers when it has something new to say."""
 _RECONNECT: Final = {"base_interval": "0.2s", "max_interval": "2s"}
 """The bounds of the random pause before a lost stream is opened again: Envoy's own grow to half a minute."""
 
@@ -82,14 +86,14 @@ def bootstrap(
     destination_port: int,
     destination_spiffe_id: str,
     trust_domain: str,
-    certificate_dir: str,
+    secrets_socket: str,
     admin_port: int = names.ENVOY_ADMIN_PORT,
     collector: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
     """Envoy's bootstrap configuration.
 
-    `node_id` is `<pod>.<namespace>`. `certificate_dir` holds WORKLOAD_FILE, written by `workload_secret`, and
-    ROOTS_FILE, written by `roots_secret`. `collector` is the host and port that spans are sent to.
+    `node_id` is `<pod>.<namespace>`. `secrets_socket` is where the agent listens, `collector` the host and port that
+    spans are sent to.
     """
     return {
         "node": {
@@ -116,8 +120,8 @@ def bootstrap(
                     host=destination_host,
                     port=destination_port,
                     spiffe_id=destination_spiffe_id,
-                    certificate_dir=certificate_dir,
                 ),
+                _agent(secrets_socket),
                 _original_destination(PASSTHROUGH_CLUSTER),
                 _original_destination(APPLICATION_CLUSTER, use_downstream_protocol_config=_both_protocols()),
                 _original_destination(APPLICATION_HTTP1_CLUSTER, explicit_http_config={"http_protocol_options": {}}),
@@ -142,32 +146,36 @@ def bootstrap(
     }
 
 
-def workload_secret(certificate: str, private_key: str) -> dict[str, Any]:
-    """The content of WORKLOAD_FILE. Certificate chain and key (PEM) in one file: a rename swaps both at once.
+def secret_source() -> dict[str, Any]:
+    """Where a secret that is made in the pod comes from: polls that the agent answers when there is another one."""
+    return {
+        "api_config_source": {
+            "api_type": "REST",
+            "transport_api_version": "V3",
+            "cluster_names": [AGENT_CLUSTER],
+            "refresh_delay": "1s",
+            "request_timeout": _PATIENCE,
+        },
+        "resource_api_version": "V3",
+    }
 
-    At debug level Envoy's `config` logger prints what it reads here: start Envoy with that logger at info.
-    """
+
+def workload_secret(certificate: str, private_key: str) -> dict[str, Any]:
+    """The workload's certificate chain and key (PEM) in one secret: both change at once."""
     pair = {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": private_key}}
-    return _secret(names.WORKLOAD_CERTIFICATE_SECRET, tls_certificate=pair)
+    return _secret(WORKLOAD_SECRET, tls_certificate=pair)
 
 
 def roots_secret(roots: str) -> dict[str, Any]:
-    """The content of ROOTS_FILE: a rotation of the roots reaches the connection to the destination service, too."""
-    return _secret(_ROOTS_SECRET, validation_context={"trusted_ca": {"inline_string": roots}})
+    """By it a rotation of the roots reaches the connection to the destination service, too."""
+    return _secret(ROOTS_SECRET, validation_context={"trusted_ca": {"inline_string": roots}})
 
 
 def _secret(name: str, **content: Any) -> dict[str, Any]:
-    kind = _TYPE + "extensions.transport_sockets.tls.v3.Secret"
-    return {"resources": [{"@type": kind, "name": name, **content}]}
+    return {"@type": _TYPE + "extensions.transport_sockets.tls.v3.Secret", "name": name, **content}
 
 
-def _secret_source(name: str, directory: str, file: str) -> dict[str, Any]:
-    """An SDS secret that is read from a file, and again whenever another one is renamed into its directory."""
-    path = {"path": f"{directory}/{file}", "watched_directory": {"path": directory}}
-    return {"name": name, "sds_config": {"path_config_source": path, "resource_api_version": "V3"}}
-
-
-def _xds(*, host: str, port: int, spiffe_id: str, certificate_dir: str) -> dict[str, Any]:
+def _xds(*, host: str, port: int, spiffe_id: str) -> dict[str, Any]:
     return {
         "name": XDS_CLUSTER,
         "type": "STRICT_DNS",
@@ -191,20 +199,25 @@ def _xds(*, host: str, port: int, spiffe_id: str, certificate_dir: str) -> dict[
                         "tls_maximum_protocol_version": "TLSv1_3",  # as a client, Envoy stops at 1.2 unless told
                     },
                     "alpn_protocols": ["h2"],
-                    "tls_certificate_sds_secret_configs": [
-                        _secret_source(names.WORKLOAD_CERTIFICATE_SECRET, certificate_dir, WORKLOAD_FILE)
-                    ],
+                    "tls_certificate_sds_secret_configs": [{"name": WORKLOAD_SECRET, "sds_config": secret_source()}],
                     "combined_validation_context": {
                         "default_validation_context": {
                             "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": spiffe_id}}]
                         },
-                        "validation_context_sds_secret_config": _secret_source(
-                            _ROOTS_SECRET, certificate_dir, ROOTS_FILE
-                        ),
+                        "validation_context_sds_secret_config": {"name": ROOTS_SECRET, "sds_config": secret_source()},
                     },
                 },
             },
         },
+    }
+
+
+def _agent(socket: str) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": socket}}}}
+    return {
+        "name": AGENT_CLUSTER,
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": AGENT_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
 
 

@@ -1,6 +1,6 @@
-"""Mutual TLS between proxies: who we are (a file in the pod), whom we trust (SDS), whom we expect (a SPIFFE ID)."""
+"""Mutual TLS between proxies: who we are (the agent in the pod), whom we trust (SDS), whom we expect (a SPIFFE ID)."""
 
-from typing import Any
+from typing import Any, Final
 
 from envoy.config.core.v3 import base_pb2, config_source_pb2, extension_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
@@ -11,11 +11,16 @@ from envoy.extensions.transport_sockets.tls.v3 import (
     tls_spiffe_validator_config_pb2,
 )
 from envoy.type.matcher.v3 import string_pb2
+from google.protobuf import json_format
 
 from isthmus import names
 from isthmus.envoy import wire
-from isthmus.envoy.bootstrap import WORKLOAD_FILE
+from isthmus.envoy.bootstrap import WORKLOAD_SECRET, secret_source
 from isthmus.mesh.model import Trust
+
+_WORKLOAD: Final = secret_pb2.SdsSecretConfig(
+    name=WORKLOAD_SECRET, sds_config=json_format.ParseDict(secret_source(), config_source_pb2.ConfigSource())
+)
 
 
 def trust(bundles: Trust) -> Any:
@@ -76,20 +81,9 @@ def _common(trust_secret: str, *, expected: tuple[Any, ...] = (), alpn: tuple[st
         tls_params=common_pb2.TlsParameters(
             tls_minimum_protocol_version="TLSv1_3", tls_maximum_protocol_version="TLSv1_3"
         ),
-        tls_certificate_sds_secret_configs=[_workload()],
+        tls_certificate_sds_secret_configs=[_WORKLOAD],
         combined_validation_context=combined,
         alpn_protocols=alpn,
-    )
-
-
-def _workload() -> Any:
-    source = config_source_pb2.PathConfigSource(
-        path=f"{names.IDENTITY_DIR}/{WORKLOAD_FILE}",
-        watched_directory=base_pb2.WatchedDirectory(path=names.IDENTITY_DIR),
-    )
-    return secret_pb2.SdsSecretConfig(
-        name=names.WORKLOAD_CERTIFICATE_SECRET,
-        sds_config=config_source_pb2.ConfigSource(path_config_source=source, resource_api_version="V3"),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Final
 from isthmus.proxy import admin, lifecycle, roots
 from isthmus.proxy.issued import Issued
 from isthmus.proxy.rotations import Rotations
+from isthmus.proxy.sds import Secrets
 from isthmus.proxy.settings import Settings, SettingsError
 
 MAX_CONNECTIONS: Final = 64
@@ -38,6 +39,7 @@ class Agent:
         self._pipe = -1
         self._drainer = 0
         self._connections: set[int] = set()
+        self._secrets: Secrets | None = None
         self._issued: Issued | None = None
         self._trust_anchors = roots.remembered(settings.identity_dir) or settings.trust_anchors
         self._rotations = Rotations(settings, fork=self._fork, spread=_spread)
@@ -78,6 +80,8 @@ class Agent:
                 self._hear_answer()
             if self._rotations.descriptor in ready and self._rotations.hear(time.monotonic()):
                 self._follow_rotation()
+            if self._secrets and self._secrets.descriptor in ready:
+                self._secrets.hear()
             self._reap()
             if self._listener.fileno() in ready:
                 self._accept()
@@ -101,6 +105,8 @@ class Agent:
             watched.append(self._listener.fileno())
         if self._pipe >= 0:
             watched.append(self._pipe)
+        if self._secrets:
+            watched.append(self._secrets.descriptor)
         now = time.monotonic()
         left = CLOCK_CHECK_SECONDS if self._wake_at is None else self._wake_at - now
         if self._rotations.descriptor >= 0:
@@ -167,6 +173,8 @@ class Agent:
         self._refreshes += 1
         self._issued = answer
         self._trust_anchors = answer.trust_anchors
+        if self._secrets:
+            self._secrets.replace()
         log("info", f"{self._settings.spiffe_id} has a certificate until {_utc(answer.expires_at)}")
         self._happened(lifecycle.ISSUED)
 
@@ -197,6 +205,7 @@ class Agent:
         arguments += [settings.log_level, "--drain-time-s", f"{settings.drain_seconds:.0f}"]
         arguments += ["--drain-strategy", "immediate", "--file-flush-interval-msec", ACCESS_LOG_MILLISECONDS]
         try:
+            self._secrets = Secrets(settings.identity_dir)
             self._envoy = os.posix_spawnp(settings.envoy, arguments, dict(os.environ), setsigdef=[signal.SIGPIPE])
         except OSError as error:
             log("error", f"Envoy ({settings.envoy}) cannot be started: {error.strerror}")
@@ -212,6 +221,8 @@ class Agent:
         self._wake_at = time.monotonic() + seconds + 1
 
     def _end_envoy(self) -> None:
+        if self._secrets:
+            self._secrets.release()
         self._signal_envoy(signal.SIGTERM)
 
     def _kill_envoy(self) -> None:
@@ -260,6 +271,8 @@ class Agent:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             self._listener.close()
+            if self._secrets:
+                self._secrets.close()
             work()
             code = 0
         except Exception as error:

@@ -1,4 +1,4 @@
-"""One attempt to get a workload certificate: make a key, ask the identity service, put the answer where Envoy looks.
+"""One attempt to get a workload certificate: make a key, ask the identity service, keep the answer for Envoy.
 
 Key and TLS are the openssl program's: importing `ssl` would double the size of the agent.
 """
@@ -10,7 +10,14 @@ import time
 from typing import Any, Final
 
 from isthmus import names
-from isthmus.envoy.bootstrap import ROOTS_FILE, WORKLOAD_FILE, bootstrap, roots_secret, workload_secret
+from isthmus.envoy.bootstrap import (
+    ROOTS_FILE,
+    SECRETS_SOCKET,
+    WORKLOAD_FILE,
+    bootstrap,
+    roots_secret,
+    workload_secret,
+)
 from isthmus.proxy import programs
 from isthmus.proxy.held import look
 from isthmus.proxy.issued import Issued, refused
@@ -52,7 +59,7 @@ def attempt(settings: Settings, trust_anchors: str) -> bytes:
 
 
 def obtain(settings: Settings, trust_anchors: str) -> Issued:
-    """Get a certificate from the service that `trust_anchors` vouch for and hand it to Envoy; NotIssuedError if not."""
+    """Keep for Envoy a certificate of the service that `trust_anchors` vouch for; NotIssuedError if there is none."""
     directory = settings.identity_dir
     try:
         os.makedirs(directory, exist_ok=True)
@@ -87,7 +94,7 @@ def envoy_configuration(settings: Settings) -> dict[str, Any]:
         destination_port=settings.destination[1],
         destination_spiffe_id=settings.destination_spiffe_id,
         trust_domain=settings.trust_domain,
-        certificate_dir=settings.identity_dir,
+        secrets_socket=f"{settings.identity_dir}/{SECRETS_SOCKET}",
         admin_port=settings.envoy_admin_port,
         collector=settings.collector,
     )
@@ -110,7 +117,7 @@ def make_request(settings: Settings) -> tuple[str, str]:
 
 
 def write(path: str, content: str, *, mode: int) -> None:
-    """Replace the file by a rename: its reader sees the old or the new content, whole, and Envoy sees the rename."""
+    """Replace the file by a rename: its reader sees the old or the new content, whole."""
     temporary = f"{path}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w") as file:
