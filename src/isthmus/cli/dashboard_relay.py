@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from isthmus.cli.dashboard_files import Files
 from isthmus.cli.dashboard_requests import LiveRequests, RequestsError, Wanted
 from isthmus.viz.web_server import HEADERS, guarded
 
@@ -29,6 +30,7 @@ class Relay:
     def __init__(self, upstream: str, requests: LiveRequests) -> None:
         self._upstream = upstream
         self._requests = requests
+        self._files = Files()
 
     @asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[int]:
@@ -42,16 +44,18 @@ class Relay:
             await runner.setup()
             try:
                 await web.TCPSite(runner, host, port).start()
-                yield int(runner.addresses[0][1])
+                async with _beside(self._files.fetch(self._http)):
+                    yield int(runner.addresses[0][1])
             finally:
                 await runner.cleanup()
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        if file := self._files.get(request.path):
+            return web.Response(body=file.body, headers=_kept(file.headers))
         answer: web.StreamResponse | None = None
         try:
             async with self._http.get(request.rel_url, allow_redirects=False) as said:
-                kept = {name: said.headers[name] for name in PASSED_ON if name in said.headers}
-                answer = web.StreamResponse(status=said.status, headers=kept)
+                answer = web.StreamResponse(status=said.status, headers=_kept(said.headers))
                 await answer.prepare(request)
                 async for chunk in said.content.iter_any():
                     async with asyncio.timeout(SLOWEST):
@@ -79,6 +83,21 @@ class Relay:
         except OSError as error:  # also TimeoutError
             log.debug("a browser left, or is too slow: %s", error)
         return answer
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Works while the context is open. Not a task group, which would wrap what the context raises."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in PASSED_ON if name in headers}
 
 
 async def _tell(answer: web.StreamResponse, what: dict[str, Any]) -> None:

@@ -41,6 +41,9 @@ MOST_WATCHERS: Final = 20
 HEARTBEAT: Final = 1.0
 SLOWEST_WATCHER: Final = 5.0
 """Seconds to take an event; the browser of one that is slower connects anew."""
+LINGERS: Final = 10.0
+"""Seconds for which clusters are read after the page was asked for, or left: its numbers are there before its scripts,
+and a page that is loaded again goes on."""
 
 
 class Board:
@@ -76,13 +79,14 @@ class Server:
         self._watched = watched
         self._ask = ask
         self._watchers = 0
+        self._rest: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def serving(self, address: str) -> AsyncIterator[int]:
         """Serve while the context is open; yields the port, which matters when 0 was asked for."""
         app = web.Application(middlewares=[guarded])
         for path, (body, kind) in _files().items():
-            app.router.add_get(path, _file(body, kind))
+            app.router.add_get(path, self._file(body, kind))
         app.router.add_get("/api/events", self._events)
         app.router.add_get("/api/workload", self._workload)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
@@ -93,6 +97,27 @@ class Server:
             yield int(runner.addresses[0][1])
         finally:
             await runner.cleanup()
+            if self._rest:
+                self._rest.cancel()
+
+    def _file(self, body: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(request: web.Request) -> web.Response:
+            if request.path == "/":
+                self._linger()
+            return web.Response(body=body, content_type=kind, charset="utf-8")
+
+        return answer
+
+    def _linger(self) -> None:
+        """Watch, though nobody may be there yet, or any more."""
+        self._watched.set()
+        if self._rest:
+            self._rest.cancel()
+        self._rest = asyncio.get_running_loop().call_later(LINGERS, self._rest_if_alone)
+
+    def _rest_if_alone(self) -> None:
+        if not self._watchers:
+            self._watched.clear()
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if self._watchers >= MOST_WATCHERS:
@@ -107,8 +132,7 @@ class Server:
             log.debug("a browser left, or is too slow")
         finally:
             self._watchers -= 1
-            if not self._watchers:
-                self._watched.clear()
+            self._linger()
         return answer
 
     async def _tell(self, answer: web.StreamResponse) -> None:
@@ -160,10 +184,3 @@ def _files() -> dict[str, tuple[bytes, str]]:
         if kind:
             found["/" if item.name == "index.html" else f"/{item.name}"] = item.read_bytes(), kind
     return found
-
-
-def _file(body: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=kind, charset="utf-8")
-
-    return answer
