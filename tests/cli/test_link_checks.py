@@ -17,6 +17,7 @@ def conditions(**reasons: str) -> Conditions:
         ("TrustEstablished", conditions(Reachable="Unreachable", TrustEstablished="RegistrationRefused"), ""),
         ("TrustEstablished", conditions(Reachable="Connected", TrustEstablished="Undecided"), ""),
         ("GatewayAlive", conditions(Reachable="Unreachable", GatewayAlive="Blocked"), "nothing of its cluster"),
+        ("GatewayAlive", conditions(Reachable="Unreachable", GatewayAlive="Down"), "nothing of its cluster"),
         ("GatewayAlive", conditions(Reachable="Unreachable", GatewayAlive="WrongIdentity"), ""),
         ("GatewayAlive", conditions(TrustEstablished="RootsRefused", GatewayAlive="NotLetIn"), "do not trust"),
         ("GatewayAlive", conditions(TrustEstablished="RootsRefused", GatewayAlive="Down"), ""),

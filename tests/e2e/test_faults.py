@@ -374,9 +374,10 @@ def test_a_cluster_that_cannot_be_reached_and_a_gateway_without_pods_or_certific
     told = check(lab, WEST)
     assert first(told, "does not answer (asked for")[0] == (CREDENTIALS, "error")
     where, line = first(told, "refuses the connection")
-    assert where == (GATEWAYS, "error")
-    assert f"Check that {GATEWAY} runs in {EAST}" in line
-    assert "the address is its Service's" in line
+    assert where == (GATEWAYS, "warning")
+    assert f"Nor does the API server of {EAST} answer: the cluster is away" in line
+    assert f"check that {GATEWAY} runs in {EAST}" in line
+    assert "ProbeNotKnown" not in events(lab).get(LINK, {}), "a probe that fails is no answer"
     assert first(check(lab, EAST), "other clusters cannot reach this one")[0] == (PROXIES, "error")
 
     unfiltered(lab, EAST)

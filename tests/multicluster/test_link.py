@@ -127,6 +127,24 @@ def test_a_gateway_counts_as_alive_until_the_threshold_and_again_with_the_first_
     assert (twice.latency_ms, twice.problem) == (None, "refused")
 
 
+def test_a_gateway_that_fails_to_answer_once_is_not_one_that_answers_something_else() -> None:
+    def told(liveness: Liveness, *, reachable: bool = True) -> tuple[str, str]:
+        found = conditions.gateway_alive(link(), liveness, problem="", reachable=reachable)
+        return found.reason, found.message
+
+    odd = Liveness().answered(5, "404")
+    assert told(odd)[0] == told(odd.failed("no answer", 3))[0] == "ProbeNotKnown"
+    assert "answers 404 to probeSpec.path" in told(odd)[1]
+    well = odd.answered(5)
+    once = well.failed("answered 503", 2)
+    assert told(once) == told(well)
+    assert told(once)[0] == "Alive"
+    reason, why = told(once.failed("refuses the connection", 2, "Down"), reachable=False)
+    assert reason == "Down"
+    assert "refuses the connection. Nor does the API server of east answer: the cluster is away" in why
+    assert "deploy/linkerd-gateway runs in east" in why
+
+
 def test_a_new_gateway_is_probed_often_but_not_declared_down_sooner() -> None:
     spec = links.Probe(period=3, threshold=3)
     fresh, known = Liveness(), Liveness("Alive")

@@ -33,7 +33,7 @@ CAUSES: Final[Mapping[str, Sequence[tuple[str, frozenset[str], frozenset[str], s
     ],
     "GatewayAlive": [
         ("Accepted", frozenset({"DuplicateTarget"}), ANY, "another Link counts instead of it"),
-        ("Reachable", frozenset({"Unreachable"}), frozenset({"Blocked"}), "nothing of its cluster answers"),
+        ("Reachable", frozenset({"Unreachable"}), frozenset({"Blocked", "Down"}), "nothing of its cluster answers"),
         ("TrustEstablished", ANY, frozenset({"NotLetIn", "Untrusted"}), "the clusters do not trust each other"),
     ],
     "Synced": [

@@ -88,11 +88,11 @@ def gateway_alive(
         )
     where = where or ", ".join(map(str, link.gateways))
     match liveness.state:
-        case "Alive" if liveness.problem:
+        case "Alive" if liveness.remark:
             return Condition(
                 kind,
                 "ProbeNotKnown",
-                f"The gateway at {where} is there, but answers {liveness.problem} to probeSpec.path {link.probe.path}: "
+                f"The gateway at {where} is there, but answers {liveness.remark} to probeSpec.path {link.probe.path}: "
                 f"{link.probe.path} is not what a gateway knows, /ready is.",
             )
         case "Alive":
@@ -109,9 +109,9 @@ def _gateway_problem(link: Link, reason: str, where: str, why: str, *, reachable
     """What was seen at the gateway's address, what that means, and what to do."""
     runs = f"deploy/{names.GATEWAY} runs in {link.target} (`linkerd multicluster check` there says why it does not)"
     named = f"spec.gatewayAddress of Link {link.name}"
-    if reason == "Blocked" and not reachable:
-        told = f"Neither does the API server of {link.target}: the cluster is away, or the network between is cut."
-        return f"The gateway at {where} {why}. {told}"
+    if reason in ("Blocked", "Down") and not reachable:
+        told = f"Nor does the API server of {link.target} answer: the cluster is away, or the network between is cut."
+        return f"The gateway at {where} {why}. {told} If neither is so, check that {runs}."
     if reason == "NotLetIn":
         return (
             f"The gateway at {where} shows itself, but a probe through this cluster's proxy fails ({why}). Either it "

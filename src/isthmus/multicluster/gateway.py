@@ -121,7 +121,7 @@ class Gateway:
         self._metrics.probed(self._link.target, successful=successful, latency_ms=liveness.latency_ms)
         self._metrics.alive(self._link.target, alive=liveness.alive, latency_ms=liveness.latency_ms)
         now = time.monotonic()
-        if (liveness.problem, liveness.reason) != (before.problem, before.reason):
+        if liveness.words != before.words:
             self._news()
         if liveness.state != before.state or now - self._latency[0] > _LATENCY_EVERY:
             self._latency = (now, liveness.latency_ms)

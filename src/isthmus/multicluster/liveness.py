@@ -28,6 +28,9 @@ class Liveness:
     failures: int = 0
     latency_ms: float | None = None
     problem: str = ""
+    """Why the last probe failed; "" if it was answered."""
+    remark: str = ""
+    """What the last answer was instead of the one that was asked for."""
     reason: str = ""
     """Of the condition `GatewayAlive`, once somebody looked closer at why it does not answer."""
 
@@ -35,9 +38,14 @@ class Liveness:
     def alive(self) -> bool:
         return self.state != "Down"
 
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """What a condition says of it."""
+        return self.problem, self.remark, self.reason
+
     def answered(self, latency_ms: float, remark: str = "") -> "Liveness":
         """It is there; `remark` is what it said instead of what was asked for."""
-        return Liveness(TRANSITIONS[self.state, "answered"], 0, latency_ms, remark)
+        return Liveness(TRANSITIONS[self.state, "answered"], 0, latency_ms, remark=remark)
 
     def failed(self, problem: str, threshold: int, reason: str = "") -> "Liveness":
         failures = self.failures + 1

@@ -79,6 +79,10 @@ class Registration:
             registered = await register(
                 self._remote.client, own, link.target, accepted=self.accepted(), owner=self.owner
             )
+        except errors.Unreachable:
+            return Condition(
+                _KIND, "Pending", f"Not known while {link.target} does not answer. What was agreed goes on to count."
+            )
         except errors.KubeError as error:
             return Condition(
                 _KIND,
