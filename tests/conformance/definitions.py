@@ -35,6 +35,8 @@ def definition(group: str) -> Object:
     columns = [
         {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
         {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
+        {"name": "Tags", "type": "string", "jsonPath": ".spec.tags"},
+        {"name": "Mode", "type": "string", "jsonPath": ".spec.mode"},
     ]
     scale = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.replicas"}
     versions = [

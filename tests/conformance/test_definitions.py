@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.conformance.api import APPLY, MERGE, STRATEGIC, TABLE, Api
+from tests.conformance.api import APPLY, MERGE, STRATEGIC, TABLE, Api, unique
 from tests.conformance.definitions import define, definition, thing, things
 
 Object = dict[str, Any]
@@ -32,8 +32,43 @@ async def test_a_definition_says_that_it_is_served(api: Api) -> None:
     assert status["acceptedNames"]["listKind"] == "ThingList"
     assert status["acceptedNames"]["singular"] == "thing"
     assert status["storedVersions"] == ["v2"]
-    resources = await api.get(f"/apis/{kind['spec']['group']}/v1")
-    assert {found["name"] for found in resources["resources"]} == {"things", "things/status", "things/scale"}
+
+    async def discovered() -> bool:
+        answer = await api.call("GET", f"/apis/{kind['spec']['group']}/v1")
+        names = {found["name"] for found in answer.body["resources"]} if answer.code == 200 else set()
+        return names == {"things", "things/status", "things/scale"}
+
+    await api.until(discovered, "the resource can be discovered with its subresources")
+
+
+async def test_a_custom_resource_says_its_kind(api: Api) -> None:
+    """API conventions, "Types (Kinds)": kind and apiVersion; only kinds that are built in are known by their path."""
+    kind = await define(api)
+    body = thing("a", group=kind["spec"]["group"])
+    del body["kind"]
+    (await api.call("POST", things(api, kind), body)).refused(400, "BadRequest")
+
+
+async def test_the_newest_and_most_stable_version_is_preferred(api: Api) -> None:
+    """ "Version priority": GA before beta before alpha, whatever the order in the definition, and which is stored."""
+    body = definition(f"{unique('g')}.example.org")
+    one = body["spec"]["versions"][0]
+    names = ("v1alpha2", "v10", "v2", "v11beta2", "foo1", "v1alpha10")
+    body["spec"]["versions"] = [one | {"name": name, "storage": name == "v1alpha2"} for name in names]
+    made = await api.create(api.path("customresourcedefinitions"), body)
+    api.ending.push_async_callback(api.call, "DELETE", api.path("customresourcedefinitions", made["metadata"]["name"]))
+    group: Object = {}
+
+    async def discovered() -> bool:
+        answer = await api.call("GET", f"/apis/{made['spec']['group']}")
+        if answer.code == 200:
+            group.update(answer.body)
+        return len(group.get("versions", [])) == len(names)
+
+    await api.until(discovered, "the group can be discovered")
+    assert group["preferredVersion"]["version"] == "v10"
+    found = [version["version"] for version in group["versions"]]
+    assert found == ["v10", "v2", "v11beta2", "v1alpha10", "v1alpha2", "foo1"]
 
 
 async def test_every_version_serves_the_same_objects(api: Api) -> None:
@@ -135,12 +170,12 @@ async def test_custom_resources_scale(api: Api) -> None:
 
 async def test_custom_resources_are_shown_with_the_columns_of_their_definition(api: Api) -> None:
     """ "Additional printer columns"."""
-    kind, _ = await _made(api)
+    kind, _ = await _made(api, tags=["x"])
     conditions = [{"type": "Other", "status": "False"}, {"type": "Ready", "status": "True"}]
     await api.patch(things(api, kind) + "/a/status", {"status": {"conditions": conditions}})
     table = (await api.call("GET", things(api, kind), accept=TABLE)).body
-    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Size", "Ready"]
-    assert table["rows"][0]["cells"] == ["a", 3, "True"]
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Size", "Ready", "Tags", "Mode"]
+    assert table["rows"][0]["cells"] == ["a", 3, "True", '["x"]', None]
 
 
 async def test_an_update_of_a_custom_resource_says_which_version_it_has_read(api: Api) -> None:

@@ -285,8 +285,7 @@ async def test_the_right_to_impersonate_is_one_like_any_other(api: Api) -> None:
     await api.until(counts, "the role counts")
     mallory = jane.impersonating(user="mallory")
     refused = (await mallory.call("GET", "/api")).refused(403, "Forbidden")
-    words = f'User "{user}" cannot impersonate resource "users" in API group "" at the cluster scope'
-    assert words in refused.body["message"]
+    assert f'User "{user}" cannot impersonate' in refused.body["message"]
     masters = jane.impersonating(user="bob", group="system:masters")
     (await masters.call("GET", "/api")).refused(403, "Forbidden")
     robot = jane.impersonating(user=f"system:serviceaccount:{api.namespace}:robot")

@@ -1,5 +1,6 @@
 """The four patches, and who owns what. From "Update API Objects in Place" and "Server-Side Apply"."""
 
+import json
 from typing import Any
 
 from tests.conformance import shapes
@@ -133,6 +134,32 @@ async def test_applying_merges_keyed_lists_and_keeps_what_controllers_and_defaul
     applied = await api.patch(path, mine, APPLY, fieldManager="me")
     assert {name for name, _ in _containers(applied)} == {"app", "side"}
     assert applied["status"]["replicas"] == 1
+
+
+async def test_whoever_applied_from_the_client_goes_on_from_the_server(api: Api) -> None:
+    """ "Upgrading from client-side apply to server-side apply": what it wrote is no conflict for kubectl."""
+    before = shapes.applied("v1", "ConfigMap", shapes.config("a", {"a": "1", "b": "1"}))
+    annotations = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(before)}
+    body = before | {"metadata": {"name": "a", "annotations": annotations}}
+    await api.create(api.path("configmaps"), body, fieldManager="kubectl-client-side-apply")
+    path, after = api.path("configmaps", "a"), _config(a="2", b="1")
+    (await api.call("PATCH", path, after, kind=APPLY, fieldManager="other")).refused(409, "Conflict")
+    assert (await _apply(api, "kubectl", after))["data"] == {"a": "2", "b": "1"}
+    await api.patch(path, {"data": {"b": "changed"}}, fieldManager="editor")
+    answer = await api.call("PATCH", path, _config(a="2", b="3"), kind=APPLY, fieldManager="kubectl")
+    assert answer.refused(409, "Conflict").causes() == {(".data.b", "FieldManagerConflict")}
+
+
+async def test_a_status_in_what_is_applied_is_nobodys(api: Api) -> None:
+    """ "Field management": what is written at its own path is neither owned nor in conflict elsewhere."""
+    path = await _deployed(api)
+    await api.patch(f"{path}/status", {"status": {"replicas": 1}}, fieldManager="controller")
+    mine = shapes.applied("apps/v1", "Deployment", {"metadata": {"name": "web"}, "status": {"replicas": 5}})
+    mine["spec"] = {"replicas": 1}
+    applied = await api.patch(path, mine, APPLY, fieldManager="me")
+    assert applied["status"]["replicas"] == 1
+    (entry,) = (entry for entry in applied["metadata"]["managedFields"] if entry["manager"] == "me")
+    assert entry["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
 
 
 async def test_applying_needs_a_manager_and_no_managed_fields(api: Api) -> None:

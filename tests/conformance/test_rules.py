@@ -74,8 +74,10 @@ async def _ruled(api: Api) -> str:
     return collection(api, made.body)
 
 
-def _thing(called: str = "a", /, **spec: Any) -> Object:
-    return {"metadata": {"name": called}, "spec": spec}
+def _thing(path: str, called: str = "a", /, **spec: Any) -> Object:
+    """An object for a collection: custom resources have to say their kind."""
+    group = path.split("/")[2]
+    return {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"name": called}, "spec": spec}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ async def test_what_breaks_a_rule_is_refused_with_its_message(
 ) -> None:
     """ "Validation rules": message, messageExpression, reason, fieldPath, and escaped names."""
     path = await _ruled(api)
-    answer = (await api.call("POST", path, _thing(**spec))).refused(422, "Invalid")
+    answer = (await api.call("POST", path, _thing(path, **spec))).refused(422, "Invalid")
     assert (field, reason) in answer.causes()
     assert words in answer.body["message"]
 
@@ -103,14 +105,14 @@ async def test_what_keeps_the_rules_is_taken(api: Api) -> None:
     """ "Validation rules": defaults are there before rules are evaluated."""
     path = await _ruled(api)
     spec = {"name": "free", "odd": 3, "x-y": "xx", "ports": [{"port": 80, "name": "http"}, {"port": 8080}]}
-    made = await api.create(path, _thing(**spec))
+    made = await api.create(path, _thing(path, **spec))
     assert made["spec"]["least"] == 1
 
 
 async def test_a_rule_about_the_old_value_is_one_about_changes(api: Api) -> None:
     """ "Transition rules": evaluated on updates only."""
     path = await _ruled(api)
-    await api.create(path, _thing(fixed="one"))
+    await api.create(path, _thing(path, fixed="one"))
     same = await api.call("PATCH", f"{path}/a", {"spec": {"fixed": "one", "most": 7}}, kind=MERGE)
     assert same.code == 200, same.body
     changed = await api.call("PATCH", f"{path}/a", {"spec": {"fixed": "two"}}, kind=MERGE)
@@ -150,7 +152,8 @@ async def test_a_rule_that_is_no_expression_is_refused_with_its_definition(api: 
 async def test_junctors_bounds_and_identities_count(api: Api, spec: Object, refused: bool) -> None:
     """ "Validation": structural schemas may use allOf, anyOf, oneOf and not for value validation."""
     made = await define_with(api, PLAIN)
-    answer = await api.call("POST", collection(api, made.body), _thing(**spec))
+    path = collection(api, made.body)
+    answer = await api.call("POST", path, _thing(path, **spec))
     assert answer.code == (422 if refused else 201), answer.body
 
 
@@ -159,8 +162,8 @@ async def test_fields_that_a_definition_selects_by_can_be_selected_by(api: Api) 
     schema: Object = {"type": "object", "properties": {"color": {"type": "string"}, "size": {"type": "string"}}}
     made = await define_with(api, schema, selectableFields=[{"jsonPath": ".spec.color"}])
     path = collection(api, made.body)
-    await api.create(path, _thing("a", color="blue"))
-    await api.create(path, _thing("b", color="red"))
+    await api.create(path, _thing(path, "a", color="blue"))
+    await api.create(path, _thing(path, "b", color="red"))
     found = await api.get(path, fieldSelector="spec.color=blue")
     assert [item["metadata"]["name"] for item in found["items"]] == ["a"]
     found = await api.get(path, fieldSelector="spec.color!=blue,metadata.name=b")

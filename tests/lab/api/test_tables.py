@@ -131,7 +131,7 @@ def test_printer_columns_of_custom_resources() -> None:
         "x",
         3,
         "web",
-        "<none>",
+        None,
         "15m",
     ]
 

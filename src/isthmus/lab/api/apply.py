@@ -39,6 +39,11 @@ _IDENTITY: Final = frozenset(
 """Fields that nobody owns."""
 
 
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_UPGRADING: Final = "kubectl"
+"""The manager whose conflicts with its own client-side apply are none."""
+
+
 @dataclass(frozen=True)
 class Owner:
     """A manager and the way it writes: one entry of managedFields."""
@@ -215,7 +220,10 @@ def applied(
         if other != owner and entry.fields & differing
     }
     if conflicts and not force:
-        raise _conflict(conflicts, managers)
+        settled = _last_applied(have, live, api_version, shapes) if owner.manager == _UPGRADING else frozenset()
+        conflicts = {other: fields - settled for other, fields in conflicts.items() if fields - settled}
+        if conflicts:
+            raise _conflict(conflicts, managers)
     merged = merge(live, config, (), shapes)
     previous = managers[owner].fields if owner in managers else frozenset()
     others = frozenset(path for other, entry in managers.items() if other != owner for path in entry.fields)
@@ -235,6 +243,17 @@ def applied(
     time = before.time if before is not None and before.fields == mine and merged == live else stamps.now()
     result[owner] = Entry(api_version, time, mine)
     return merged, result
+
+
+def _last_applied(have: dict[Segments, Any], live: Object, api_version: str, shapes: Shapes) -> Fields:
+    """What client-side apply wrote and nobody changed since: its user may go on with server-side apply."""
+    try:
+        written = json.loads(live["metadata"]["annotations"][_LAST_APPLIED])
+        if written["apiVersion"] != api_version:
+            return frozenset()
+        return frozenset(path for path, value in _owned(written, shapes) if path in have and have[path] == value)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return frozenset()
 
 
 def _is_prefix(path: Segments, fields: Fields) -> bool:

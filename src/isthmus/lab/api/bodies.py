@@ -39,6 +39,10 @@ def accept(target: Target, body: Any) -> Object:
     info = target.info
     if not isinstance(body, dict):
         raise bad_request("the body of the request is not an object")
+    if info.custom and not body.get("kind"):
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {info.kind}): Object 'Kind' is missing"
+        )
     kind = body.get("kind", info.kind)
     api_version = body.get("apiVersion", info.api_version)
     if kind != info.kind or api_version != info.api_version:

@@ -1,5 +1,6 @@
 """The columns of every kind, as `kubectl get` knows them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -302,30 +303,23 @@ _LAST: Final[Mapping[tuple[str, str], tuple[Column, ...]]] = {
 
 # --- custom resources
 def _printer_column(column: Object) -> Column:
-    read = json_path(str(column.get("jsonPath", "")))
-    kind = str(column.get("type", "string"))
+    path = str(column.get("jsonPath", ""))
+    read, kind = json_path(path), str(column.get("type", "string"))
 
     def cell(obj: Object) -> Any:
-        found = read(obj)
-        value = found[0] if found else None
+        value = next(iter(read(obj)), None)
         if value is None:
-            return "<none>" if kind == "string" and not found else None
+            return None
         if kind == "date":
             return age(value)
         if kind == "string":
-            return value if isinstance(value, str) else _plain(value)
-        return value
+            return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        return value if isinstance(value, bool) is (kind == "boolean") and not isinstance(value, str) else None
 
     return Column(
         str(column.get("name", "")),
         cell,
-        type="string" if kind == "date" else kind,
+        type=kind,
         wide=int(column.get("priority") or 0) > 0,
-        description=str(column.get("description", "")),
+        description=str(column.get("description") or f"Custom resource definition column (in JSONPath format): {path}"),
     )
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)

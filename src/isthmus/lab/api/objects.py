@@ -72,7 +72,9 @@ class Objects:
         newborn.check_namespace(self._store, target)
         if managers is None:
             owner = apply.Owner(options.manager, "Update")
-            managers = apply.updated({}, None, obj, owner, api_version=info.api_version, shapes=self.shapes(info))
+            managers = apply.updated(
+                {}, None, updates.ownable(target, obj), owner, api_version=info.api_version, shapes=self.shapes(info)
+            )
         obj = self._storable(target, with_metadata(obj, managedFields=apply.write(managers)))
         obj = self._allocate(target, obj, None)
         if options.dry_run:
@@ -120,8 +122,8 @@ class Objects:
             owner = apply.Owner(options.manager, "Update", target.subresource)
             managers = apply.updated(
                 apply.read(had if given is None else given),
-                old,
-                new,
+                updates.ownable(target, old),
+                updates.ownable(target, new),
                 owner,
                 api_version=info.api_version,
                 shapes=self.shapes(info),
@@ -144,7 +146,7 @@ class Objects:
     async def apply(self, target: Target, config: Object, options: Options) -> tuple[Object, bool]:
         """Apply a configuration; the object, and whether it is new."""
         info, shapes = target.info, self.shapes(target.info)
-        config = accept(target, config)
+        config = updates.ownable(target, accept(target, config))
         if config["metadata"].get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         given_version = config["metadata"].get("resourceVersion")

@@ -1,5 +1,6 @@
 """Which resources are served: the built-in ones as a table, and those that CustomResourceDefinitions add."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -135,6 +136,18 @@ SUBRESOURCE_KINDS: Final[dict[str, tuple[str, str, str, tuple[str, ...]]]] = {
 REVIEWS: Final = frozenset(info.kind for info in BUILT_IN if info.verbs == _CREATE_ONLY)
 
 
+_VERSION: Final = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
+
+
+def _priority(version: tuple[str, object]) -> tuple[int, ...]:
+    """GA before beta before alpha, the newest first; names of another form come last."""
+    match = _VERSION.fullmatch(version[0])
+    if match is None:
+        return (0,)
+    major, stage, minor = match.groups()
+    return {"alpha": 1, "beta": 2}.get(stage, 3), int(major), int(minor or 0)
+
+
 class Registry:
     """Everything served now."""
 
@@ -157,7 +170,7 @@ class Registry:
         found: dict[str, dict[str, list[ResourceInfo]]] = {}
         for info in self:
             found.setdefault(info.group, {}).setdefault(info.version, []).append(info)
-        return found
+        return {group: dict(sorted(found[group].items(), key=_priority, reverse=True)) for group in found}
 
     def define(self, crd_name: str, infos: tuple[ResourceInfo, ...]) -> None:
         """Serve what a CustomResourceDefinition describes; an empty tuple ends it."""

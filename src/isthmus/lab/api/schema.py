@@ -2,9 +2,10 @@
 
 import copy
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+from isthmus.lab.api import strings
 
 Schema = Mapping[str, Any]
 Problem = tuple[str, str]
@@ -106,11 +107,12 @@ def _validate(value: Any, schema: Schema, path: str) -> Iterator[Problem]:
     if value is None and schema.get("nullable"):
         return
     if schema.get("x-kubernetes-int-or-string") and (isinstance(value, bool) or not isinstance(value, int | str)):
-        yield path, "Invalid value: must be an integer or a string"
+        yield path, f'Invalid value: "{_type_name(value)}": {path} in body must be of type integer or string'
         return
     expected = schema.get("type")
+    name = _type_name(value)
     if expected in _TYPES and not _is(value, str(expected)):
-        yield path or "<root>", f'Invalid value: "{_type_name(value)}": must be of type {expected}'
+        yield path or "<root>", f'Invalid value: "{name}": {path} in body must be of type {expected}: "{name}"'
         return
     if schema.get("enum") and value not in schema["enum"]:
         listed = ", ".join(f'"{option}"' for option in schema["enum"])
@@ -131,11 +133,11 @@ def _validate_choices(value: Any, schema: Schema, path: str) -> Iterator[Problem
     for part in schema.get("allOf") or ():
         yield from _validate(value, part, path)
     if (options := schema.get("anyOf")) and not any(_fits(value, option) for option in options):
-        yield path, "Invalid value: must validate at least one schema (anyOf)"
+        yield path, f'Invalid value: "": "{path}" must validate at least one schema (anyOf)'
     if (options := schema.get("oneOf")) and sum(_fits(value, option) for option in options) != 1:
-        yield path, "Invalid value: must validate one and only one schema (oneOf)"
+        yield path, f'Invalid value: "": "{path}" must validate one and only one schema (oneOf)'
     if isinstance(schema.get("not"), dict) and _fits(value, schema["not"]):
-        yield path, "Invalid value: must not validate the schema (not)"
+        yield path, f'Invalid value: "": "{path}" must not validate the schema (not)'
 
 
 def _fits(value: Any, schema: Schema) -> bool:
@@ -158,7 +160,10 @@ def _validate_object(value: dict[str, Any], schema: Schema, path: str) -> Iterat
         if key not in value:
             yield _join(path, key), "Required value"
     if len(value) < schema.get("minProperties", 0):
-        yield path, f"Invalid value: must have at least {schema['minProperties']} properties"
+        yield (
+            path,
+            f"Invalid value: {len(value)}: {path} in body should have at least {schema['minProperties']} properties",
+        )
     if len(value) > schema.get("maxProperties", len(value)):
         yield path, f"Too many: {len(value)}: must have at most {schema['maxProperties']} items"
     properties = schema.get("properties") or {}
@@ -171,7 +176,7 @@ def _validate_object(value: dict[str, Any], schema: Schema, path: str) -> Iterat
 
 def _validate_list(value: list[Any], schema: Schema, path: str) -> Iterator[Problem]:
     if len(value) < schema.get("minItems", 0):
-        yield path, f"Invalid value: must have at least {schema['minItems']} items"
+        yield path, f"Invalid value: {len(value)}: {path} in body should have at least {schema['minItems']} items"
     if len(value) > schema.get("maxItems", len(value)):
         yield path, f"Too many: {len(value)}: must have at most {schema['maxItems']} items"
     yield from _validate_identities(value, schema, path)
@@ -200,30 +205,22 @@ def _validate_identities(value: list[Any], schema: Schema, path: str) -> Iterato
 
 
 def _validate_string(value: str, schema: Schema, path: str) -> Iterator[Problem]:
-    if len(value) < schema.get("minLength", 0):
-        yield path, f'Invalid value: "{value}": should be at least {schema["minLength"]} chars long'
     if len(value) > schema.get("maxLength", len(value)):
         yield path, f"Too long: may not be more than {schema['maxLength']} bytes"
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str):
-        try:
-            matched = re.search(pattern, value) is not None
-        except re.error:
-            return
-        if not matched:
-            yield path, f"Invalid value: \"{value}\": should match '{pattern}'"
+    for why in strings.problems(value, schema):
+        yield path, f'Invalid value: "{value}": {path} in body {why}'
 
 
 def _validate_number(value: float, schema: Schema, path: str) -> Iterator[Problem]:
     least, most, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
     if least is not None and (value <= least if schema.get("exclusiveMinimum") else value < least):
         words = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
-        yield path, f"Invalid value: {value}: should be {words} {least}"
+        yield path, f"Invalid value: {value}: {path} in body should be {words} {least}"
     if most is not None and (value >= most if schema.get("exclusiveMaximum") else value > most):
         words = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
-        yield path, f"Invalid value: {value}: should be {words} {most}"
+        yield path, f"Invalid value: {value}: {path} in body should be {words} {most}"
     if step and abs(value / step - round(value / step)) > _CLOSE:
-        yield path, f"Invalid value: {value}: should be a multiple of {step}"
+        yield path, f"Invalid value: {value}: {path} in body should be a multiple of {step}"
 
 
 def _join(path: str, key: str) -> str:

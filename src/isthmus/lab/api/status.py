@@ -61,7 +61,7 @@ _REASONS: Final = {
 
 def _reason(wrong: str) -> str:
     """The machine's word for a problem, which its text begins with."""
-    if ": must be of type " in wrong:
+    if " must be of type " in wrong:
         return "FieldValueTypeInvalid"
     return _REASONS.get(wrong.partition(":")[0], "FieldValueInvalid")
 

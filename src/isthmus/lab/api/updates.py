@@ -6,6 +6,7 @@ from isthmus.lab.api.bodies import Target
 from isthmus.lab.api.contracts import Object
 from isthmus.lab.api.status import conflict, invalid
 
+_ENVELOPE: Final = ("apiVersion", "kind", "metadata")
 SERVER_METADATA: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 
@@ -44,6 +45,14 @@ def restricted(target: Target, old: Object, new: Object) -> Object:
         if "status" in old:
             new["status"] = old["status"]
     return new
+
+
+def ownable(target: Target, obj: Object) -> Object:
+    """What of an object a writer of this (sub)resource can own, or be in conflict about."""
+    if "status" not in target.info.subresources or target.subresource not in ("", "status"):
+        return obj
+    status = target.subresource == "status"
+    return {key: value for key, value in obj.items() if key in _ENVELOPE or (key == "status") is status}
 
 
 def content(obj: Object) -> Object:
