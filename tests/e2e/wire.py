@@ -81,7 +81,10 @@ class Capture:
 def capture(namespace: Path, interface: str) -> Iterator[Capture]:
     """Everything that goes through an interface while the block runs, as tcpdump would see it."""
     tap = inside.within(namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)))
-    tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+    try:
+        tap.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+    except PermissionError:
+        tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)  # as much of it as a user may have
     tap.bind((interface, 0))
     tap.settimeout(0.1)
     seen, end = Capture(), threading.Event()

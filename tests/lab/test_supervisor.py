@@ -67,8 +67,8 @@ def test_up_never_moves_into_a_folder_that_down_would_remove(tmp_path):
 
 
 def test_a_folder_that_cannot_be_is_a_sentence(tmp_path):
-    (tmp_path / "file").write_text("")
-    done = invoke("up", "--dir", str(tmp_path / "file" / "lab"))
+    (tmp_path / "f").write_text("")
+    done = invoke("up", "--dir", str(tmp_path / "f" / "l"))
     assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
     assert "Not a directory. Choose another --dir" in done.output
 

@@ -85,14 +85,13 @@ def _check_network(lab: LabDir, former: Record | None, *, flat: bool, nodes: int
 
 def _undo(lab: LabDir, former: Record | None) -> None:
     """End what an interrupted `up` began. A new lab leaves nothing, one that was there before keeps its files."""
-    with lab.locked():
+    with _explained(lab), lab.locked():
         record = lab.read_record()
         if record is None or record == former:
             return
-        if processes.alive(record.pid, record.started):
-            _end(record.pid)
+        _end_recorded(lab, record)
         if former is None:
-            shutil.rmtree(lab.path, ignore_errors=True)
+            shutil.rmtree(lab.path)
 
 
 @contextlib.contextmanager
@@ -115,8 +114,8 @@ def down(lab: LabDir) -> bool:
         record = lab.read_record() if (lab.path / "lab.json").exists() else None
         if record is None and any(lab.path.iterdir()):
             raise LabError(f"{lab.path} holds files but no lab: nothing was touched. Remove it by hand if it is yours.")
-        if record is not None and processes.alive(record.pid, record.started) and not _end(record.pid):
-            raise LabError(f"The lab's process {record.pid} does not end: look at {lab.daemon_log}, then try again.")
+        if record is not None:
+            _end_recorded(lab, record)
         shutil.rmtree(lab.path)
     return record is not None
 
@@ -237,10 +236,17 @@ def _launch(
 
 
 def _give_up(holder: "subprocess.Popen[bytes]") -> None:
-    """The kernel kills what is in the namespaces when their holder is gone."""
+    """Have nothing left of the namespaces. Their holder may be gone before what is in them: that is waited for first."""
+    if first := processes.only_child(holder.pid):
+        _end(first)
     if holder.poll() is None:
         holder.kill()
         holder.wait(END_SECONDS)
+
+
+def _end_recorded(lab: LabDir, record: Record) -> None:
+    if processes.alive(record.pid, record.started) and not _end(record.pid):
+        raise LabError(f"The lab's process {record.pid} does not end: look at {lab.daemon_log}, then try again.")
 
 
 def _end(pid: int) -> bool:
