@@ -1,6 +1,7 @@
 """Values by Linkerd's names: what can be set can be set in every way, and what cannot is said."""
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +9,7 @@ from isthmus.install import assignments, schema, values
 from isthmus.install.multicluster_values import MulticlusterValues
 from isthmus.install.schema import ValuesError
 from isthmus.install.values import InstallValues
+from isthmus.install.viz_values import VizValues
 
 DEFAULTS = schema.tree(InstallValues)
 LEAVES = list(schema.leaves(InstallValues))
@@ -78,6 +80,33 @@ def test_what_cannot_be_set_is_refused_by_name(text: str, sentence: str) -> None
     with pytest.raises(ValuesError) as refused:
         merged(text)
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("clusterName: 2026-01-01", "clusterName is the date 2026-01-01: put it in quotes."),
+        ("clusterName: yes", "clusterName must be text, not true: put it in quotes, or use --set-string."),
+        ("linkerdVersion: 1.10", "linkerdVersion must be text, not 1.1: put it in quotes, or use --set-string."),
+        ("registry: !!binary aGk=", "registry is bytes: put it in quotes."),
+        ("gateway: {loadBalancerIP: .nan}", "gateway.loadBalancerIP is nan, which is no number: put it in quotes."),
+        ('gateway: {loadBalancerClass: "\\ud800"}', "gateway.loadBalancerClass is '\\ud800', which is no text."),
+        ("gateway: {tolerations: [{seconds: 2026-01-01}]}", "gateway.tolerations[0].seconds is the date 2026-01-01"),
+        ("gateway: {tolerations: &all [*all]}", "[0] is nested too deeply, or in itself."),
+        ("gateway: {nodeSelector: {1: gpu}}", "gateway.nodeSelector has an entry named 1, which is not text"),
+        ("gateway: {nodeSelector: {gpu: true}}", "gateway.nodeSelector.gpu must be text, not true: put it in quotes"),
+    ],
+)
+def test_what_a_file_holds_beside_text_is_refused_by_name_with_what_to_do(text: str, sentence: str) -> None:
+    kind = VizValues if text.startswith("clusterName") else MulticlusterValues
+    with pytest.raises(ValuesError) as refused:
+        schema.merge(kind, schema.tree(kind), yaml.safe_load(text))
+    assert sentence in str(refused.value)
+
+
+def test_numbers_of_labels_are_text_and_a_group_that_is_commented_out_changes_nothing() -> None:
+    made = schema.merge(InstallValues, DEFAULTS, yaml.safe_load("{proxy: , podLabels: {team: 7, tier: }}"))
+    assert made == DEFAULTS | {"podLabels": {"team": "7"}}
 
 
 def test_a_value_of_the_control_plane_is_pointed_to_from_the_extensions() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Final, TypeVar
 
+from isthmus.install import contents
 from isthmus.install.template import Lookup
 
 Tree = dict[str, Any]
@@ -89,7 +90,10 @@ def lookups(kind: type[Values], **others: Any) -> Values:
 
 
 def merge(kind: Any, onto: Tree, given: Mapping[str, Any], at: Path = ()) -> Tree:
-    """`onto` with what is given over it. ValuesError for a name that is none, or a value of another type."""
+    """`onto` with what is given over it. ValuesError for a name that is none, or a value of another type.
+
+    A group without anything in it, as in a file where all of it is commented out, gives nothing.
+    """
     known = {leaf.path: leaf for leaf in leaves(kind)}
     made = onto
     for key, content in given.items():
@@ -97,6 +101,8 @@ def merge(kind: Any, onto: Tree, given: Mapping[str, Any], at: Path = ()) -> Tre
         if path in known:
             made = _changed(made, path, _checked(known[path], content, _get(made, path)))
         elif any(other[: len(path)] == path for other in known):
+            if content is None:
+                continue
             if not isinstance(content, Mapping):
                 raise ValuesError(f"{'.'.join(path)} is a group of values: set {_inside(known, path)}.")
             made = merge(kind, made, content, path)
@@ -143,19 +149,36 @@ def _changed(onto: Tree, path: Path, content: Any) -> Tree:
 def _checked(leaf: Leaf, content: Any, before: Any) -> Any:
     if content is None:
         return leaf.default
+    if problem := contents.problem(leaf.name, content):
+        raise ValuesError(problem)
     kind = type(leaf.default)
-    if kind is str and isinstance(content, (int, float)) and not isinstance(content, bool):
+    if kind is str and type(content) is int:
         content = str(content)
     if kind is int and isinstance(content, str) and re.fullmatch("[0-9]{1,9}", content):
         content = int(content)
     if type(content) is not kind:
-        raise ValuesError(f"{leaf.name} must be {KINDS[kind]}, not {content!r}.")
+        raise ValuesError(f"{leaf.name} must be {KINDS[kind]}, not {contents.shown(content)}{_advice(kind, content)}.")
     if kind is dict:
-        content = {key: text for key, text in {**before, **content}.items() if text is not None}
+        content = {**before, **_entries(leaf, content)}
+        content = {key: text for key, text in content.items() if text is not None}
     wrong = leaf.check(content) if leaf.check else None
     if wrong:
         raise ValuesError(f"{leaf.name} is {content!r}: {wrong}.")
     return content
+
+
+def _advice(kind: type, content: Any) -> str:
+    """YAML and `--set` make of 1.10 a number and of true no text."""
+    return f": {contents.QUOTE}, or use --set-string" if kind is str and isinstance(content, (bool, float)) else ""
+
+
+def _entries(leaf: Leaf, content: Tree) -> Tree:
+    try:
+        return {
+            key: each if each is None else contents.entry(f"{leaf.name}.{key}", each) for key, each in content.items()
+        }
+    except ValueError as error:
+        raise ValuesError(str(error)) from None
 
 
 def _inside(known: Mapping[Path, Leaf], path: Path) -> str:
