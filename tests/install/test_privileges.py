@@ -151,7 +151,7 @@ def test_only_the_controller_writes_verdicts() -> None:
 
 def test_who_tells_numbers_reads_pods_and_their_owners_and_nothing_else() -> None:
     found = {(grant.resource, *sorted(grant.verbs)) for grant in ALL if grant.account == "metrics-api"}
-    kinds = ("configmaps", "jobs", "links", "pods", "services", "trafficsplits")
+    kinds = ("configmaps", "jobs", "links", "namespaces", "pods", "services", "trafficsplits")
     assert found == {(kind, "list", "watch") for kind in kinds}
     (roots,) = [grant for grant in ALL if (grant.account, grant.resource) == ("metrics-api", "configmaps")]
     assert (roots.namespace, roots.names) == ("linkerd", ("linkerd-identity-trust-roots",))

@@ -5,7 +5,8 @@ import pytest
 from tests.viz.views import END, SHOWN, cluster, identity, line
 
 from isthmus.kube.meta import Meta
-from isthmus.resources.core import PodStatus, Service
+from isthmus.resources.core import PodStatus, Service, ServicePortSpec, ServiceSpec
+from isthmus.viz import opaque
 from isthmus.viz.proxied import ProxiedPod, settings
 from isthmus.viz.web_cluster import Objects, paint
 from isthmus.viz.web_detail import detail
@@ -119,7 +120,7 @@ def test_a_proxys_certificate_and_configuration_are_told_in_words():
     found = asked(view, "a", **{"config.linkerd.io/opaque-ports": "25,3306", "unrelated": "x"})
     assert found.identity == identity("a", "default")
     assert found.proxies[0].certificate_expires == 5000.0
-    assert found.proxies[0].settings == ("Ports 25, 3306 carry bytes that are not read as requests.",)
+    assert found.proxies[0].settings == ("On ports 25, 3306 it carries bytes and reads no requests.",)
     odd = ProxiedPod(metadata=Meta(annotations={"config.linkerd.io/odd": "a,b"}))
     assert list(settings(odd))[1:] == ["odd: a,b"]
 
@@ -136,8 +137,42 @@ def test_what_the_injector_wrote_into_a_pod_is_told_wherever_it_was_wished_for()
         "Is promised 20Mi of memory, and may take what the node has.",
         "Logs from level debug on.",
         "Ports 4567, 4568 are reached past the proxy.",
-        "Ports 25, 587, 3306, 4444, 5432, 6379, 9300, 11211 carry bytes that are not read as requests, "
-        "where no namespace or Service says otherwise.",
+        "On ports 25, 587, 3306, 4444, 5432, 6379, 9300, 11211 it carries bytes and reads no requests: the default.",
+    ]
+
+
+OPAQUE = "config.linkerd.io/opaque-ports"
+
+
+def a_service(name, *ports, opaque=None, selects="db"):
+    annotations = {} if opaque is None else {OPAQUE: opaque}
+    spec = ServiceSpec(ports=tuple(ServicePortSpec(port=port) for port in ports), selector={"app": selects})
+    return Service(metadata=Meta(name=name, namespace="default", annotations=annotations), spec=spec)
+
+
+def test_opaque_ports_are_told_of_the_pod_of_its_services_and_of_their_namespace():
+    def said(*services, own=None, namespace=None):
+        metadata = Meta(labels={"app": "db"}, annotations={} if own is None else {OPAQUE: own})
+        return list(
+            opaque.told(ProxiedPod(metadata=metadata), services, {} if namespace is None else {OPAQUE: namespace})
+        )
+
+    assert said(a_service("web", 80), a_service("other", 3306, selects="x"), own="5000-5002,25") == [
+        "On ports 25, 5000-5002 it carries bytes and reads no requests."
+    ]
+    assert said(own="") == ["Looks for requests on every port."]
+    both = a_service("db", 80, 3306, opaque="3306"), a_service("admin", 3306)
+    assert said(*both, own="3306") == [
+        "On port 3306 it carries bytes and reads no requests.",
+        "What is sent to port 3306 of Service admin is not read as requests: the default.",
+        "What is sent to port 3306 of Service db is not read as requests: it says so.",
+    ]
+    assert said(a_service("db", 80, 3306), namespace="80")[1:] == [
+        "The namespace says port 80 by now: that counts for pods that are made anew.",
+        "What is sent to port 80 of Service db is not read as requests: its namespace says so.",
+    ]
+    assert said(a_service("db", 3306, opaque="many"), namespace="")[1:] == [
+        "The namespace says no ports by now: that counts for pods that are made anew."
     ]
 
 

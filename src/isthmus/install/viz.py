@@ -78,7 +78,7 @@ def _api_access(values: VizValues) -> list[Manifest]:
                 rbac.rule([""], ["pods"], rbac.FOLLOW),
                 rbac.rule(["batch"], ["jobs"], rbac.FOLLOW),
                 rbac.rule([names.SPLIT_GROUP], ["trafficsplits"], rbac.FOLLOW),
-                rbac.rule([""], ["services"], rbac.FOLLOW),
+                rbac.rule([""], ["services", "namespaces"], rbac.FOLLOW),
                 rbac.rule([names.LINK_GROUP], ["links"], rbac.FOLLOW),
             ],
         ),

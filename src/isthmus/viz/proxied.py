@@ -1,13 +1,14 @@
 """Pods with what was written into them of their proxies, and that in words. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from isthmus import names
 from isthmus.kube.kinds import Kind
-from isthmus.resources.core import Container, Pod, PodSpec
+from isthmus.resources.core import Container, Pod, PodSpec, Service
+from isthmus.viz import opaque
 
 
 class Variable(msgspec.Struct, frozen=True, gc=False):
@@ -51,24 +52,32 @@ PASSED: Final = {
 }
 """Argument of the init container -> what it means."""
 ANNOTATED: Final = {
-    names.OPAQUE_PORTS_ANNOTATION: "Ports {} carry bytes that are not read as requests.",
     names.ACCESS_LOG_ANNOTATION: "Writes a line for each request, as {}.",
     names.ENABLE_GATEWAY_ANNOTATION: "Is a gateway: clients of linked clusters tunnel through it to exported services.",
 }
 """Annotation -> what it means."""
 WRITTEN: Final = tuple(
     names.CONFIG_PREFIX + each
-    for each in ("skip-", "proxy-log-level", "proxy-image", "proxy-version", "proxy-cpu-", "proxy-memory-")
+    for each in (
+        "opaque-ports",
+        "skip-",
+        "proxy-log-level",
+        "proxy-image",
+        "proxy-version",
+        "proxy-cpu-",
+        "proxy-memory-",
+    )
 )
-"""How annotations begin whose effect is in the containers."""
-UNTOLD: Final = (
-    f"Ports {', '.join(map(str, names.DEFAULT_OPAQUE_PORTS))} carry bytes that are not read as requests, "
-    "where no namespace or Service says otherwise."
-)
+"""How annotations begin whose effect is told otherwise."""
 
 
-def settings(pod: ProxiedPod) -> Iterator[str]:
-    """How the pod's proxy is configured, in words; an annotation that has none is shown as it is written."""
+def settings(
+    pod: ProxiedPod, services: Iterable[Service] = (), namespace: Mapping[str, str] = opaque.NOTHING
+) -> Iterator[str]:
+    """How the pod's proxy is configured, in words; an annotation that has none is shown as it is written.
+
+    `services` are those of its namespace, and `namespace` are its annotations.
+    """
     proxy, init = pod.spec.container(names.PROXY_CONTAINER), pod.spec.container(names.INIT_CONTAINER)
     if proxy:
         yield f"Runs {proxy.image}."
@@ -80,12 +89,11 @@ def settings(pod: ProxiedPod) -> Iterator[str]:
         flag, _, value = argument.partition("=")
         if flag in PASSED and value:
             yield PASSED[flag].format(_listed(value))
+    yield from opaque.told(pod, services, namespace)
     yield from _annotated(pod.metadata.annotations)
 
 
 def _annotated(annotations: Mapping[str, str]) -> Iterator[str]:
-    if names.OPAQUE_PORTS_ANNOTATION not in annotations:
-        yield UNTOLD
     for name, value in sorted(annotations.items()):
         if name in ANNOTATED:
             yield ANNOTATED[name].format(_listed(value))

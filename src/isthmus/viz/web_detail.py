@@ -1,10 +1,12 @@
 """More about one workload than the picture holds: its last minutes, its proxies, how they are configured. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
 from isthmus import names
+from isthmus.resources.core import Service
+from isthmus.viz.opaque import NOTHING
 from isthmus.viz.proxied import ProxiedPod, settings
 from isthmus.viz.series import CERTIFICATE_EXPIRY, CERTIFICATES, GAUGES, Group, History
 from isthmus.viz.stat import INBOUND, OUTBOUND, PEER, View, traffic
@@ -25,25 +27,42 @@ def detail(
     pods: Sequence[tuple[ProxiedPod, Target]],
     problems: Mapping[str, str],
     domain: str,
+    services: Iterable[Service] = (),
+    namespace: Mapping[str, str] = NOTHING,
 ) -> Detail:
-    """`problems`: a pod's uid -> why its proxy cannot be read. Raises ValueError, in words, without such a workload."""
+    """`problems`: a pod's uid -> why its proxy cannot be read. `namespace`: the annotations of the workload's.
+
+    Raises ValueError, in words, without such a workload.
+    """
     wanted = (asked.namespace, asked.kind, asked.name)
     own = [(pod, target) for pod, target in pods if place(target) == wanted]
     histories = {target.uid: history for target, history in view.histories if place(target) == wanted}
     if not own and not histories:
         raise ValueError(f"There is no {asked.kind} {asked.name} in namespace {asked.namespace} any more.")
     account = own[0][1].account if own else ""
+    near = [each for each in services if each.metadata.namespace == asked.namespace]
     return Detail(
         now=view.now,
         identity=names.identity_name(domain, asked.namespace, account) if domain and account else "",
-        proxies=tuple(_proxy(pod, target, histories.get(target.uid), problems) for pod, target in own[:MOST_PODS]),
+        proxies=tuple(
+            _proxy(
+                target,
+                pod,
+                histories.get(target.uid),
+                problem=problems.get(target.uid, ""),
+                words=settings(pod, near, namespace) if target.meshed else (),
+            )
+            for pod, target in own[:MOST_PODS]
+        ),
         ports=tuple(_ports(view, set(histories))),
         step=STEP,
         points=tuple(points(view, list(histories.values()))) if asked.points else (),
     )
 
 
-def _proxy(pod: ProxiedPod, target: Target, history: History | None, problems: Mapping[str, str]) -> ProxyPicture:
+def _proxy(
+    target: Target, pod: ProxiedPod, history: History | None, *, problem: str, words: Iterable[str]
+) -> ProxyPicture:
     return ProxyPicture(
         pod=target.name,
         status=target.status,
@@ -52,8 +71,8 @@ def _proxy(pod: ProxiedPod, target: Target, history: History | None, problems: M
         version=pod.metadata.annotations.get(names.PROXY_VERSION_ANNOTATION, ""),
         certificate_expires=_gauge(history, CERTIFICATE_EXPIRY),
         certificates=None if (count := _gauge(history, CERTIFICATES)) is None else round(count),
-        settings=tuple(settings(pod)) if target.meshed else (),
-        problem=problems.get(target.uid, ""),
+        settings=tuple(words),
+        problem=problem,
     )
 
 

@@ -14,7 +14,7 @@ from isthmus import names
 from isthmus.kube.client import Client
 from isthmus.kube.informers import Informers
 from isthmus.kube.watch import Informer
-from isthmus.resources.core import CONFIG_MAPS, SERVICES, ConfigMap, Service
+from isthmus.resources.core import CONFIG_MAPS, NAMESPACES, SERVICES, ConfigMap, Namespace, Service
 from isthmus.viz import api
 from isthmus.viz.observe import Observer
 from isthmus.viz.scrape import Round, Scraper
@@ -48,6 +48,7 @@ class Pages:
         self._clock = clock
         self._name = name
         self._services: Informer[Service] = Informer(client, SERVICES)
+        self._namespaces: Informer[Namespace] = Informer(client, NAMESPACES)
         self._links: Informer[LinkObject] = Informer(client, LINKS, optional=True)
         self._roots: Informer[ConfigMap] = Informer(
             client,
@@ -55,7 +56,7 @@ class Pages:
             namespace=names.CONTROL_PLANE_NAMESPACE,
             fields=f"metadata.name={names.TRUST_ROOTS_CONFIG_MAP}",
         )
-        self.informers = Informers(self._services, self._links, self._roots)
+        self.informers = Informers(self._services, self._namespaces, self._links, self._roots)
         self._changes = 0
         for informer in (self._services, self._links, self._roots):
             informer.on_change(self._changed)
@@ -104,10 +105,16 @@ class Pages:
                 pods=pods,
                 problems=problems,
                 domain=self.trust_domain,
+                services=self._services.store.values(),
+                namespace=self._annotations(asked.namespace),
             )
         except ValueError as error:
             answer = api.Refusal(refused=str(error))
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    def _annotations(self, namespace: str) -> Mapping[str, str]:
+        found = self._namespaces.get(namespace)
+        return found.metadata.annotations if found else {}
 
     def _counted(self, view: View) -> View:
         """The time between the ends of the first round and of the last: that of which anything is counted."""
