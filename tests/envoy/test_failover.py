@@ -4,16 +4,19 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import pytest
 from tests.envoy.apps import Echo, echo
+from tests.envoy.balancer import balancer, hole
 from tests.envoy.harness import APP_PORT, Mesh, Pod, mesh
 
 from isthmus import names
+from isthmus.envoy import gateway as gateways
+from isthmus.mesh.model import Address, ExportCluster
 
 pytestmark = pytest.mark.envoy
 
@@ -131,6 +134,46 @@ async def test_a_gateway_that_falls_silent_costs_a_second_and_no_request(tmp_pat
         assert set(load.answers) == {"200 "}
         assert standby.app.served >= AFTER - CALLERS
         assert load.slowest < 1.5
+
+
+@pytest.mark.parametrize("lost", [0, 1], ids=["one", "the other"])
+async def test_a_node_that_dies_with_a_gateway_and_one_of_two_pods_fails_no_request(tmp_path: Path, lost: int) -> None:
+    """All tunnels end at once, full of requests; the next gateway leads to the other pod only."""
+    async with mesh(tmp_path) as running, backend(running, "one") as one, backend(running, "two") as two:
+        vip, shared, nowhere = (running.new_address() for _ in range(3))
+        client, first = await asyncio.gather(running.pod("client", vips=(vip,)), running.pod("first", role="gateway"))
+        second = await running.pod("second", role="gateway", identity=first.identity)
+        addresses = [each.pod.endpoint().address for each in (one, two)]
+        for address in addresses:
+            running.export(first, address)
+        running.export(second, addresses[1 - lost])
+        gone = ExportCluster(f"{names.EXPORT_CLUSTER_PREFIX}{addresses[lost]}", Address(nowhere, APP_PORT))
+        running.put(gateways.export(gone), node=second.name)
+        running.gateway(client, "east", replace(first, address=shared))
+        running.route(client, vip, tuple(each.pod.endpoint(gateway="east") for each in (one, two)))
+        with hole(nowhere, APP_PORT):
+            async with balancer(shared, first) as front, Load(f"http://{vip}/") as load:
+                await load.more(BEFORE)
+                front.chosen = second
+                front.lose()
+                await load.more(AFTER)
+        assert set(load.answers) == {"200 "}
+
+
+async def test_a_load_balancer_that_still_counts_on_a_dead_gateway_is_asked_again(tmp_path: Path) -> None:
+    """Each attempt is another draw: the first ones vanish, and nothing waits for them to be given up."""
+    async with mesh(tmp_path) as running, backend(running, "remote") as remote, aiohttp.ClientSession() as session:
+        vip, shared = running.new_address(), running.new_address()
+        client, living = await asyncio.gather(running.pod("client", vips=(vip,)), running.pod("living", role="gateway"))
+        running.export(living, remote.pod.endpoint().address)
+        running.gateway(client, "east", replace(living, address=shared))
+        running.route(client, vip, (remote.pod.endpoint(gateway="east"),))
+        with hole(shared, names.GATEWAY_PORT):
+            asked = asyncio.create_task(session.get(f"http://{vip}/"))
+            await running.reaches(client, "cluster.gateway/east.upstream_cx_total", 1)
+        async with balancer(shared, living), await asked as reply:
+            assert reply.status == 200
+        assert await running.stat(client, "cluster.gateway/east.upstream_cx_connect_fail") == 0
 
 
 async def test_another_address_that_comes_later_stands_in_for_the_one_that_is_there(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ UNLIMITED = 1 << 30
 _FAILURES = 3
 _JITTER = 1.0
 """Endpoints that were set aside together come back one after the other."""
+_NEARLY_ALL = 90
+"""Percent."""
 _ALL_BUT_ONE = 99
 """Percent. Setting the last one aside, too, would refuse every request for seconds: with a gateway that restarts, all
 tunnels through it end at the same moment, and all of them are well through the next one."""
@@ -45,8 +47,14 @@ def policy(*, shared: bool = False) -> Any:
 
 
 def common() -> Any:
-    """Never send to an endpoint known to be bad just because the others are bad too."""
-    return cluster_pb2.Cluster.CommonLbConfig(healthy_panic_threshold=percent_pb2.Percent(value=0))
+    """Never send to an endpoint known to be bad just because the others are bad too, and use what is known at once.
+
+    Envoy would keep a change of health back for a second after another one: one endpoint is found well again, the other
+    one dead, and requests go on to the dead one.
+    """
+    return cluster_pb2.Cluster.CommonLbConfig(
+        healthy_panic_threshold=percent_pb2.Percent(value=0), update_merge_window=wire.seconds(0)
+    )
 
 
 def circuit_breakers() -> Any:
@@ -65,10 +73,34 @@ def outlier_detection() -> Any:
 
     Not the first time: a WebSocket that its application drops counts as one failure, too.
     """
+    message = _outlier_detection()
+    message.enforcing_consecutive_local_origin_failure.value = 100
+    return message
+
+
+def patient_outlier_detection() -> Any:
+    """Set an endpoint aside when nearly all of half a second's attempts to reach it fail, and for a shorter time.
+
+    For endpoints behind gateways that have no standby. A gateway that dies ends all tunnels through it at once: every
+    request in them is a failure in a row of an endpoint that is well through the next gateway. The first endpoints
+    would go, all but the last one, and that could be the one that died with the gateway's node.
+    """
+    message = _outlier_detection()
+    message.enforcing_failure_percentage_local_origin.value = 100
+    message.failure_percentage_threshold.value = _NEARLY_ALL
+    message.failure_percentage_minimum_hosts.value = 1
+    message.failure_percentage_request_volume.value = _FAILURES
+    message.interval.CopyFrom(wire.seconds(0.5))
+    message.base_ejection_time.CopyFrom(wire.seconds(1))
+    message.max_ejection_time_jitter.CopyFrom(wire.seconds(_JITTER / 4))
+    return message
+
+
+def _outlier_detection() -> Any:
     return outlier_detection_pb2.OutlierDetection(
         split_external_local_origin_errors=True,
         consecutive_local_origin_failure=wire.uint32(_FAILURES),
-        enforcing_consecutive_local_origin_failure=wire.uint32(100),
+        enforcing_consecutive_local_origin_failure=wire.uint32(0),
         consecutive_5xx=wire.uint32(_FAILURES),
         enforcing_consecutive_5xx=wire.uint32(100),
         enforcing_consecutive_gateway_failure=wire.uint32(0),

@@ -36,6 +36,17 @@ _PATIENCE: Final = f"{30 * 24 * 3600}s"
 _RECONNECT: Final = {"base_interval": "0.2s", "max_interval": "2s"}
 """The bounds of the random pause before a lost stream is opened again: Envoy's own grow to half a minute."""
 
+_UNANSWERED: Final = {
+    "description": "TCP_USER_TIMEOUT",
+    "level": 6,
+    "name": 18,
+    "int_value": 1000,
+    "state": "STATE_PREBIND",
+}
+"""Milliseconds until a connection ends whose bytes nobody acknowledges: a question to a destination service whose node
+died is soon asked of another one. Kernels acknowledge, however busy the programs are, and nothing is sent to find out.
+"""
+
 _TYPE: Final = "type.googleapis.com/envoy."
 _UNLIMITED: Final = 1 << 30
 _WATCHDOG: Final = {"miss_timeout": "5s", "megamiss_timeout": "10s"}
@@ -179,9 +190,10 @@ def _xds(*, host: str, port: int, spiffe_id: str) -> dict[str, Any]:
     return {
         "name": XDS_CLUSTER,
         "type": "STRICT_DNS",
-        "connect_timeout": "2s",
+        "connect_timeout": "1s",
         "dns_lookup_family": "V4_PREFERRED",
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 10}},
+        "upstream_bind_config": {"socket_options": [_UNANSWERED]},
         "load_assignment": _single_endpoint(XDS_CLUSTER, host, port),
         "typed_extension_protocol_options": _http_options(
             explicit_http_config={

@@ -1,6 +1,7 @@
 """Both ends of a gateway: the cluster a client's tunnel dials, and the pods a gateway may connect it to."""
 
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Any, Final
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -10,12 +11,12 @@ from isthmus import names
 from isthmus.envoy import balancing, outbound, protocol, tls, wire
 from isthmus.mesh.model import Address, ExportCluster, GatewayCluster
 
-_CONNECT_TIMEOUT: Final = 0.8
+_CONNECT_TIMEOUT: Final = 1.4
 _EXPORT_CONNECT_TIMEOUT: Final = 0.5
 _NEVER_OVERFLOW: Final = 100_000
 """Silent addresses get tunnels only when all others are set aside."""
-_NEXT_AFTER: Final = 2
-"""So many other addresses are tried while a connection is made: one more every 0.3 s, or as soon as one refuses."""
+_NEXT_AFTER: Final = 4
+"""So many more attempts are made while a connection is made: one every 0.3 s, or as soon as one is refused."""
 
 
 def cluster(gateway: GatewayCluster) -> Any:
@@ -88,10 +89,14 @@ def _locality(priority: int, address: Address, others: Sequence[Address]) -> Any
 def _others(address: Address, addresses: Sequence[Address]) -> tuple[Address, ...]:
     """The next ones in a circle, so that the connections of one that is dead spread over all others.
 
+    It comes round to the address itself. A load balancer gives each attempt to one of its gateways, and goes on to give
+    some to one that is dead until that is known: 40 s after its node's death in Kubernetes.
+
     Silent ones too: what is told of an address must not change, and its tunnels move, because another one falls silent.
     """
     position = addresses.index(address)
-    return tuple([*addresses[position + 1 :], *addresses[:position]][:_NEXT_AFTER])
+    circle = (*addresses[position + 1 :], *addresses[: position + 1])
+    return tuple(islice(cycle(circle), _NEXT_AFTER))
 
 
 def _endpoint(address: Address, others: Sequence[Address]) -> Any:

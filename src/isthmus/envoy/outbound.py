@@ -21,21 +21,24 @@ _NOBODY = "spiffe://nobody"
 _DIRECT_CONNECT_TIMEOUT = 0.5
 _TUNNEL_CONNECT_TIMEOUT = 1.0
 """A first connection through a gateway takes four round trips: TCP, TLS, CONNECT, and the inner TLS."""
+_PATIENT_CONNECT_TIMEOUT = 1.6
+"""Where nobody else can answer there is time for several attempts to meet a gateway that lives."""
 
 
 def cluster(outbound: OutboundCluster) -> Any:
     """The cluster named by the destination; its endpoints come by EDS under the same name."""
     tunnelled = any(through_gateway for _, through_gateway in outbound.peers)
+    together = tunnelled and len(outbound.priorities) == 1
     options = protocol.multiplexed if outbound.meshed else protocol.as_downstream
     message = cluster_pb2.Cluster(
         name=outbound.name,
         type="EDS",
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=wire.ads()),
-        connect_timeout=wire.seconds(_TUNNEL_CONNECT_TIMEOUT if tunnelled else _DIRECT_CONNECT_TIMEOUT),
+        connect_timeout=wire.seconds(_connect_timeout(tunnelled=tunnelled, together=together)),
         load_balancing_policy=balancing.policy(shared=outbound.shared),
         common_lb_config=balancing.common(),
         circuit_breakers=balancing.circuit_breakers(),
-        outlier_detection=balancing.outlier_detection(),
+        outlier_detection=balancing.patient_outlier_detection() if together else balancing.outlier_detection(),
         transport_socket_matches=_transports(outbound),
         transport_socket=tls.client_context(sni=sni(outbound), expected=_NOBODY),
         typed_extension_protocol_options=options(tunnelled=tunnelled),
@@ -44,6 +47,12 @@ def cluster(outbound: OutboundCluster) -> Any:
     message.track_cluster_stats.per_endpoint_stats = True
     message.metadata.filter_metadata[metrics.METADATA].update({"labels": metrics.of_cluster(outbound)})
     return message
+
+
+def _connect_timeout(*, tunnelled: bool, together: bool) -> float:
+    if together:
+        return _PATIENT_CONNECT_TIMEOUT
+    return _TUNNEL_CONNECT_TIMEOUT if tunnelled else _DIRECT_CONNECT_TIMEOUT
 
 
 def load_assignment(outbound: OutboundCluster) -> Any:

@@ -24,7 +24,8 @@ from isthmus.mesh.model import ProxyConfig
 DESTINATION = f"{names.OUTBOUND_CLUSTER_PREFIX}%DOWNSTREAM_LOCAL_ADDRESS%"
 _IDEMPOTENT = "GET|HEAD|OPTIONS"
 _ALWAYS_SAFE = "connect-failure,refused-stream,retriable-headers"
-_RETRIES = 4
+_RETRIES = 6
+"""A gateway and a pod that die with one node: a tunnel that ends, and half a second for each time the pod is drawn."""
 _DRAWS = 50
 """How often a repeated request draws an endpoint until it is one that it was not at. An endpoint that refuses is never
 busy, so the less busy of two is nearly always that one: with half of them dead, five draws end at a dead one again."""
@@ -62,28 +63,32 @@ def _requests(config: ProxyConfig) -> Any:
         upgrades=("websocket",),
         removed_request_headers=(names.DESTINATION_HEADER, names.ORIGINAL_PROTOCOL_HEADER),
         routes=[
-            _route(_repeatable(), retry_on=f"{_ALWAYS_SAFE},reset", retriable=_any_proxy_error()),
-            _route(_any_request(), retry_on=_ALWAYS_SAFE, retriable=_unconnected()),
+            _route(_repeatable(), retry_on=f"{_ALWAYS_SAFE},reset", retriable=_any_proxy_error(), tries_each=1),
+            _route(_any_request(), retry_on=_ALWAYS_SAFE, retriable=_unconnected(), tries_each=2),
         ],
         access_logs=metrics.outbound(),
         spans=tracing.outbound(config.sampling),
     )
 
 
-def _route(match: Any, *, retry_on: str, retriable: Any) -> Any:
+def _route(match: Any, *, retry_on: str, retriable: Any, tries_each: int) -> Any:
     return route_components_pb2.Route(
         match=match,
         route=route_components_pb2.RouteAction(
             cluster_header=names.DESTINATION_HEADER,
             cluster_not_found_response_code="SERVICE_UNAVAILABLE",
             timeout=wire.seconds(0),
-            retry_policy=_retry(retry_on, retriable),
+            retry_policy=_retry(retry_on, retriable, tries_each),
         ),
     )
 
 
-def _retry(retry_on: str, retriable: Any) -> Any:
-    """At once and elsewhere: not the endpoint that failed, and after a failed priority the next one."""
+def _retry(retry_on: str, retriable: Any, tries_each: int) -> Any:
+    """At once and elsewhere: not the endpoint that failed, and after so many tries in a priority the next one.
+
+    What may be repeated is not tried again where others of its kind, behind the same gateway, may be as silent. What
+    writes stays with those who come first while one of them answers.
+    """
     return route_components_pb2.RetryPolicy(
         retry_on=retry_on,
         retriable_headers=[retriable],
@@ -102,7 +107,7 @@ def _retry(retry_on: str, retriable: Any) -> Any:
         retry_priority=wire.extension(
             route_components_pb2.RetryPolicy.RetryPriority,
             "envoy.retry_priorities.previous_priorities",
-            previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2),
+            previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=tries_each),
         ),
     )
 
