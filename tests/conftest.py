@@ -39,8 +39,34 @@ STARTS_PROGRAMS = (
 """Folders and files whose tests run real kubectl, Envoy, openssl or API servers: `process`, not unit tests."""
 
 
+LONGEST = (
+    "test_faults",
+    "ring",
+    "test_nodes",
+    "test_rotation",
+    "test_viz_numbers",
+    "test_tutorial",
+    "test_viz",
+    "test_flat",
+)
+"""Groups of lab tests that are begun first, so that no worker is left with one of them at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     roots = [HERE / name for name in STARTS_PROGRAMS]
     for item in items:
         if any(root == item.path or root in item.path.parents for root in roots):
             item.add_marker(pytest.mark.process)
+        if item.get_closest_marker("lab"):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=_turn)
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests that one worker runs one after another: those of a file, and all that share three clusters."""
+    return "ring" if "ring" in getattr(item, "fixturenames", ()) else item.path.stem
+
+
+def _turn(item: pytest.Item) -> int:
+    group = _group(item)
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)

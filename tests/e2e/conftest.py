@@ -46,7 +46,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         Lab(path, dict(os.environ)).isthmus("lab", "down", check=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The demo on clusters of three nodes; in east two backends, and control plane and gateways with `--ha`."""
     if os.geteuid() != 0:
