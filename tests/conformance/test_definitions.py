@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.conformance.api import APPLY, MERGE, STRATEGIC, TABLE, Api, unique
-from tests.conformance.definitions import define, definition, thing, things
+from tests.conformance.definitions import collection, define, define_with, definition, thing, things
 
 Object = dict[str, Any]
 
@@ -24,10 +24,8 @@ async def test_a_definition_says_that_it_is_served(api: Api) -> None:
     """CustomResourceDefinitionStatus: conditions, acceptedNames, storedVersions."""
     kind = await define(api)
     status = kind["status"]
-    assert {found["type"]: found["status"] for found in status["conditions"]} == {
-        "NamesAccepted": "True",
-        "Established": "True",
-    }
+    conditions = {found["type"]: found["status"] for found in status["conditions"]}
+    assert (conditions["NamesAccepted"], conditions["Established"]) == ("True", "True")
     assert status["acceptedNames"]["kind"] == "Thing"
     assert status["acceptedNames"]["listKind"] == "ThingList"
     assert status["acceptedNames"]["singular"] == "thing"
@@ -39,6 +37,29 @@ async def test_a_definition_says_that_it_is_served(api: Api) -> None:
         return names == {"things", "things/status", "things/scale"}
 
     await api.until(discovered, "the resource can be discovered with its subresources")
+
+
+async def test_a_version_that_is_deprecated_says_so(api: Api) -> None:
+    """ "Version deprecation": a Warning header in responses to requests for that version."""
+    spec = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    for more, expected in (({}, None), ({"deprecationWarning": "use v2"}, "use v2")):
+        made = (await define_with(api, spec, deprecated=True, **more)).body
+        answer = await api.call("GET", collection(api, made))
+        assert answer.warnings == [f'299 - "{expected or made["spec"]["group"] + "/v1 Thing is deprecated"}"']
+
+
+async def test_formats_count_that_kubernetes_knows(api: Api) -> None:
+    """ "Validation": formats, of which those that are not known are ignored."""
+    formats = {"address": "ipv4", "net": "cidr", "when": "date-time", "day": "date", "id": "uuid", "odd": "unknown"}
+    properties = {name: {"type": "string", "format": form} for name, form in formats.items()}
+    group = (await define_with(api, {"type": "object", "properties": properties})).body["spec"]["group"]
+    path = f"/apis/{group}/v1/namespaces/{api.namespace}/things"
+    good = {"address": "192.0.2.1", "net": "192.0.2.0/24", "when": "2026-01-02T03:04:05Z", "day": "2026-01-02"}
+    body = {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"name": "a"}}
+    await api.create(path, body | {"spec": good | {"id": "123e4567-e89b-42d3-a456-426614174000", "odd": "x"}})
+    for field in ("address", "net", "when", "day", "id"):
+        answer = await api.call("POST", path, body | {"spec": {field: "nonsense"}})
+        assert {where for where, _ in answer.refused(422, "Invalid").causes()} == {f"spec.{field}"}
 
 
 async def test_a_custom_resource_says_its_kind(api: Api) -> None:

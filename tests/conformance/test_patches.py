@@ -144,7 +144,10 @@ async def test_whoever_applied_from_the_client_goes_on_from_the_server(api: Api)
     await api.create(api.path("configmaps"), body, fieldManager="kubectl-client-side-apply")
     path, after = api.path("configmaps", "a"), _config(a="2", b="1")
     (await api.call("PATCH", path, after, kind=APPLY, fieldManager="other")).refused(409, "Conflict")
-    assert (await _apply(api, "kubectl", after))["data"] == {"a": "2", "b": "1"}
+    applied = await _apply(api, "kubectl", after)
+    assert applied["data"] == {"a": "2", "b": "1"}
+    said = applied["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+    assert json.loads(said)["data"] == applied["data"]
     await api.patch(path, {"data": {"b": "changed"}}, fieldManager="editor")
     answer = await api.call("PATCH", path, _config(a="2", b="3"), kind=APPLY, fieldManager="kubectl")
     assert answer.refused(409, "Conflict").causes() == {(".data.b", "FieldManagerConflict")}

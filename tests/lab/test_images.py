@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.lab import images
+from isthmus.lab import images, user_images
 from isthmus.lab.images import Images, UnknownImageError
 
 
@@ -42,3 +42,12 @@ def test_without_the_program_the_event_says_how_to_get_it() -> None:
         UnknownImageError, match=r"program prometheus, which is not on PATH: .*apt-get install prometheus"
     ):
         Images().find("prom/prometheus")
+
+
+def test_a_program_that_is_added_finds_the_files_that_its_command_line_names(tmp_path: Path) -> None:
+    script = tmp_path / "cart.py"
+    script.write_text("")
+    user_images.add(tmp_path, "shop/cart", ["/usr/bin/env", "python3", str(script), "--port", "1"])
+    spec = Images(tmp_path).find("shop/cart:v2")
+    assert spec.entrypoint == ("/usr/bin/env", "python3", str(script), "--port", "1")
+    assert spec.files == {str(script): script}

@@ -24,9 +24,15 @@ def read(lab_dir: Path) -> dict[str, Any]:
 
 
 def add(lab_dir: Path, image: str, program: Sequence[str]) -> str:
-    """Have `program` stand for an image from now on; returns the name it goes by, without tag."""
+    """Have `program` stand for an image from now on; returns the name it goes by, without tag.
+
+    Files that the command line names are seen by its containers at the same place, which have only /usr otherwise.
+    """
     name = repository_of(image)
-    _write(lab_dir, {**read(lab_dir), name: {"entrypoint": list(program)}})
+    words = [str(Path(word).absolute()) if Path(word).is_file() else word for word in program]
+    own = [word for word in words if Path(word).is_file() and not Path(word).parent.resolve().is_relative_to("/usr")]
+    files = {"files": {word: word for word in own}} if own else {}
+    _write(lab_dir, {**read(lab_dir), name: {"entrypoint": words, **files}})
     return name
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from isthmus.install import crds
-from isthmus.lab.api import schema
+from isthmus.lab.api import schema, strings
 
 SPLIT = crds.traffic_split()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
@@ -31,3 +31,9 @@ def test_what_a_split_needs_and_what_it_cannot_do() -> None:
     assert problems(1, service="") == ["spec.service"]
     assert problems(1, matches=[{"kind": "HTTPRouteGroup", "name": "gets"}]) == ["spec.matches"]
     assert problems(1, matches=[]) == []
+
+
+def test_a_pattern_cannot_hold_up_the_server():
+    (why,) = strings.problems("a" * 40 + "!", {"pattern": "^(a+)+$"})
+    assert "takes too long to match" in why
+    assert not list(strings.problems("a" * 40, {"pattern": "^(a+)+$"}))

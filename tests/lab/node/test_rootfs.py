@@ -38,3 +38,11 @@ def test_a_mount_cannot_leave_the_root(tmp_path):
     root = tmp_path / "root"
     with pytest.raises(ValueError, match="cannot be mounted"):
         rootfs.prepare(root, [bind(tmp_path, "/../../elsewhere")], {})
+
+
+def test_an_image_can_bring_a_program_to_where_programs_are(tmp_path):
+    probe = tmp_path / "probe"
+    probe.write_text("x")
+    rootfs.prepare(tmp_path / "root", [bind(probe, "/bin/env")], {})
+    assert (tmp_path / "root/bin/env").is_file()
+    assert os.readlink(tmp_path / "root/bin/sh") == "/usr/bin/sh"

@@ -242,7 +242,7 @@ def applied(
     before = managers.get(owner)
     time = before.time if before is not None and before.fields == mine and merged == live else stamps.now()
     result[owner] = Entry(api_version, time, mine)
-    return merged, result
+    return (_with_last_applied(merged, config) if owner.manager == _UPGRADING else merged), result
 
 
 def _last_applied(have: dict[Segments, Any], live: Object, api_version: str, shapes: Shapes) -> Fields:
@@ -254,6 +254,15 @@ def _last_applied(have: dict[Segments, Any], live: Object, api_version: str, sha
         return frozenset(path for path, value in _owned(written, shapes) if path in have and have[path] == value)
     except (KeyError, TypeError, ValueError, AttributeError):
         return frozenset()
+
+
+def _with_last_applied(merged: Object, config: Object) -> Object:
+    """The object with the annotation of client-side apply, if there is one, as if it had been used again."""
+    annotations = merged["metadata"].get("annotations") or {}
+    if _LAST_APPLIED not in annotations:
+        return merged
+    metadata = merged["metadata"] | {"annotations": annotations | {_LAST_APPLIED: _json(config) + "\n"}}
+    return merged | {"metadata": metadata}
 
 
 def _is_prefix(path: Segments, fields: Fields) -> bool:

@@ -47,7 +47,7 @@ def _definition(info: ResourceInfo, obj: Object) -> Object:
         wrong, unusable = celrules.review((version.get("schema") or {}).get("openAPIV3Schema") or {})
         where = f"spec.versions[{index}].schema.openAPIV3Schema."
         problems += [(where + path.lstrip("."), why) for path, why in wrong]
-        _warn(unusable)
+        warn(unusable)
     if problems:
         raise invalid(info, obj["metadata"]["name"], problems)
     return crd.established(obj)
@@ -58,10 +58,11 @@ def _tell_unknown(paths: list[str], options: Options) -> None:
     if told and options.unknown == "Strict":
         raise bad_request(f"strict decoding error: {', '.join(told)}")
     if options.unknown == "Warn":
-        _warn(told)
+        warn(told)
 
 
-def _warn(texts: list[str]) -> None:
+def warn(texts: list[str]) -> None:
+    """Have the reply tell what kubectl prints as warnings, each once."""
     warnings = WARNINGS.get()
     if warnings is not None:
         warnings += [text for text in texts if text not in warnings]

@@ -140,6 +140,13 @@ class Definitions:
         found = ((version or {}).get("schema") or {}).get("openAPIV3Schema")
         return found if isinstance(found, dict) else None
 
+    def deprecation(self, info: ResourceInfo) -> list[str]:
+        """What whoever uses a version that is deprecated is told."""
+        version = self._versions.get((info.group, info.version, info.resource)) or {}
+        if not version.get("deprecated"):
+            return []
+        return [str(version.get("deprecationWarning") or f"{info.api_version} {info.kind} is deprecated")]
+
     def ruled(self, info: ResourceInfo) -> bool:
         """Whether the schema has rules in CEL."""
         return (info.group, info.version, info.resource) in self._ruled

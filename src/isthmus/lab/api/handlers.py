@@ -5,7 +5,18 @@ from typing import Final
 
 from aiohttp import web
 
-from isthmus.lab.api import columns, deletion, listing, requests, selectors, status, subresources, tables, watch
+from isthmus.lab.api import (
+    columns,
+    completion,
+    deletion,
+    listing,
+    requests,
+    selectors,
+    status,
+    subresources,
+    tables,
+    watch,
+)
 from isthmus.lab.api.authorization import authorize
 from isthmus.lab.api.bodies import Options, Target, accept, served
 from isthmus.lab.api.calls import Call, Parts, reply
@@ -37,6 +48,7 @@ class Handlers:
         info = parts.registry.find(where.group, where.version, where.resource)
         if info is None or (where.namespace and not info.namespaced):
             raise status.no_such_path()
+        completion.warn(parts.definitions.deprecation(info))
         call = Call(request, where, info, user)
         if where.subresource and where.subresource not in info.subresources:
             raise status.no_such_path()

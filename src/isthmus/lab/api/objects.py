@@ -17,7 +17,7 @@ from isthmus.lab.api.listtypes import BuiltInShapes, SchemaShapes, Shapes
 from isthmus.lab.api.registry import Registry
 from isthmus.lab.api.services import Allocator
 from isthmus.lab.api.status import already_exists, bad_request, conflict, forbidden, invalid, not_found
-from isthmus.lab.api.store import Exists, Missing, Store
+from isthmus.lab.api.store import Missing, Store
 
 _ATTEMPTS: Final = 10
 _IMMORTAL: Final = ("default", "kube-system", "kube-public")
@@ -60,8 +60,6 @@ class Objects:
 
     async def _create(self, target: Target, obj: Object, options: Options, managers: apply.Managers | None) -> Object:
         info = target.info
-        if self._stored(target) is not None:
-            raise already_exists(info, target.name)
         newborn.check_namespace(self._store, target)
         if "status" in info.subresources and (info.group, info.kind) not in _KEEPS_STATUS_ON_CREATE:
             obj = {key: value for key, value in obj.items() if key != "status"}
@@ -70,6 +68,8 @@ class Objects:
         obj = await self._admit("CREATE", target, obj, None, options)
         obj = completed(self._definitions, target, obj, None, options)
         newborn.check_namespace(self._store, target)
+        if self._stored(target) is not None:
+            raise already_exists(info, target.name)
         if managers is None:
             owner = apply.Owner(options.manager, "Update")
             managers = apply.updated(
@@ -79,10 +79,7 @@ class Objects:
         obj = self._allocate(target, obj, None)
         if options.dry_run:
             return obj
-        try:
-            stored = self._store.create(*target.kind, obj)
-        except Exists:
-            raise already_exists(info, target.name) from None
+        stored = self._store.create(*target.kind, obj)
         self._written(target, stored)
         return stored
 

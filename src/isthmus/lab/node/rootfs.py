@@ -7,7 +7,7 @@ the container's mount namespace works off. Nothing is mounted outside a containe
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -110,7 +110,8 @@ def prepare(root: Path, mounts: Sequence[Mount], files: Mapping[str, str]) -> No
         (root / name).mkdir()
         (root / name).chmod(0o1777)
     for name in _SYSTEM_LINKS:
-        _copy_link(Path("/") / name, root / name)
+        own = {mount.target.removeprefix(f"/{name}/") for mount in mounts if mount.target.startswith(f"/{name}/")}
+        (_copy_links if own else _copy_link)(Path("/") / name, root / name, own)
     for name, target in _DEVICE_LINKS.items():
         (root / "dev" / name).symlink_to(target)
     for path, text in {"/etc/nsswitch.conf": _NSSWITCH, **files}.items():
@@ -123,10 +124,17 @@ def remove(root: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
 
 
-def _copy_link(original: Path, copy: Path) -> None:
+def _copy_link(original: Path, copy: Path, _: Collection[str]) -> None:
     """/bin and its like: links into /usr here; old machines with real folders get links too, /usr has what we need."""
     if original.exists():
         copy.symlink_to(f"usr/{original.name}")
+
+
+def _copy_links(original: Path, copy: Path, own: Collection[str]) -> None:
+    """/bin of an image that brings a program along there: a folder of links, with room for it."""
+    copy.mkdir()
+    for name in set(os.listdir(original)) - set(own) if original.exists() else ():
+        (copy / name).symlink_to(f"/usr/{original.name}/{name}")
 
 
 def _make_target(root: Path, mount: Mount) -> None:
