@@ -2,17 +2,19 @@
 
 import http.client
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 from tests.e2e.observing import traffic
 from tests.lab_fixture import EAST, WEST, Lab
+from tests.viz.browser import CHROMIUM, MISSING, chromium, tab
 
 from isthmus.install import viz_web
 
@@ -21,6 +23,10 @@ pytestmark = pytest.mark.lab
 FRONTEND, BACKEND = f"{WEST}/default/deployment/frontend", f"{EAST}/default/deployment/backend"
 MOST_SECONDS = 3.0
 """That a cluster may be gone without the page saying so."""
+OF_USE_SECONDS = 1.0
+OF_USE_CPU = 0.3
+"""What the page's main thread may take until it is of use, on the clock and of CPU."""
+VISITS = 2
 
 
 class Watcher:
@@ -85,17 +91,13 @@ class Watcher:
 
 
 @contextmanager
-def dashboard(lab: Lab) -> Iterator[Watcher]:
+def dashboard(lab: Lab) -> Iterator[str]:
+    """The page's address while the command runs."""
     words = ["linkerd", "viz", "dashboard", "--context", WEST, "--port", "0", "--show", "url"]
     running = subprocess.Popen(words, env=lab.environment, stdout=subprocess.PIPE, text=True)
     try:
         assert running.stdout
-        url = running.stdout.readline().split()[-1]
-        watcher = Watcher(urlsplit(url).netloc)
-        try:
-            yield watcher
-        finally:
-            watcher.close()
+        yield running.stdout.readline().split()[-1]
     finally:
         running.terminate()
         running.wait(10)
@@ -112,7 +114,7 @@ def page(mesh):
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(install, (EAST, WEST)))
-    with traffic(mesh), dashboard(mesh) as watcher:
+    with traffic(mesh), dashboard(mesh) as url, closing(Watcher(urlsplit(url).netloc)) as watcher:
         yield mesh, watcher
 
     def uninstall(cluster):
@@ -184,3 +186,24 @@ def test_a_cluster_that_does_not_share_its_numbers_is_shown_as_this_side_sees_it
     assert watcher.across()
     lab.apply(EAST, binding)
     watcher.until(lambda all: all.state(EAST) == "live", what="east shares again")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+async def test_the_page_is_of_use_within_a_second_in_a_browser_that_has_just_started(page):
+    """The last test of the file: the page's server begins anew, so that nobody has asked it for anything."""
+    lab, _ = page
+    lab.kubectl(WEST, "-n", "linkerd-viz", "rollout", "restart", "deploy/web")
+    lab.kubectl(WEST, "-n", "linkerd-viz", "rollout", "status", "deploy/web", "--timeout", "60s")
+    quiet = os.getloadavg()[0] <= (os.cpu_count() or 1)
+    took: list[float] = []
+    with dashboard(lab) as url:
+        for _ in range(VISITS):
+            async with chromium() as browser, tab(browser) as opened:
+                took.append(await opened.load(url))
+                spent = await opened.spent()
+                print(f"of use after {took[-1]:.2f} s, {spent:.2f} s of CPU; load {os.getloadavg()[0]:.1f}")
+                assert spent < OF_USE_CPU
+                assert opened.errors == []
+                await opened.keep("lab")
+    assert min(took) <= OF_USE_SECONDS
+    assert took[0] <= OF_USE_SECONDS or not quiet

@@ -273,7 +273,7 @@ async def test_200_workloads_in_three_clusters_do_not_stutter_and_nothing_moves(
         await page.locator("path.wire").nth(150).wait_for(state="attached")
         before = await page.evaluate(where)
         said = page.locator(".card .line").first
-        async with tasks(browser) as spent:
+        async with tasks(browser, page) as spent:
             for share in range(50, 50 + CHANGES):
                 numbers = changed(pages.GOOD, rps=99.0, latency_ms_p99=4321.0, success=share / 100)
                 shown.put(*(renumbered(each, numbers) for each in pages.large()))
