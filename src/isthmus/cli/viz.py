@@ -18,6 +18,7 @@ from isthmus.cli.viz_objects import bare, left_over, present
 from isthmus.cli.viz_routes import stat_inbound, stat_outbound
 from isthmus.cli.viz_stat import stat
 from isthmus.cli.viz_tap import tap, top
+from isthmus.cli.viz_unserved import commands
 from isthmus.install import schema
 from isthmus.install.render import render
 from isthmus.install.viz import manifests
@@ -36,13 +37,6 @@ Examples:
   linkerd viz edges deploy
 """
 FORMAT: Final = click.Choice(["yaml", "json"])
-NOT_BUILT: Final = {
-    "routes": "a route is for all requests of a service here; `linkerd viz stat-outbound` names the HTTPRoute of each "
-    "service and its backends, `linkerd viz top` lists methods and paths",
-    "authz": "there are no policies here, so nothing is counted by policy",
-    "profile": "ServiceProfiles are not served by this mesh",
-    "allow-scrapes": "there are no policies here that could forbid a scrape, so nothing needs to be allowed",
-}
 
 
 def _setting(command: Any) -> Any:
@@ -201,16 +195,5 @@ def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
     return [*(pod["spec"].get("initContainers") or []), *(pod["spec"].get("containers") or [])]
 
 
-def _not_built(name: str, why: str) -> click.Command:
-    def refuse(**_: Any) -> None:
-        fail(f"`viz {name}` is not there: {why}.")
-
-    unread = [click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)]
-    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-    return click.Command(
-        name, callback=refuse, params=list(unread), hidden=True, context_settings=settings, help=f"Not there: {why}."
-    )
-
-
-for _name, _why in NOT_BUILT.items():
-    viz.add_command(_not_built(_name, _why))
+for _unserved in commands():
+    viz.add_command(_unserved)
