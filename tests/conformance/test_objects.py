@@ -270,6 +270,31 @@ async def test_events_are_about_objects_of_their_namespace_and_selected_by_them(
     assert not (await api.get(api.path("events"), fieldSelector="reason=Other"))["items"]
 
 
+async def test_events_are_the_same_in_both_of_their_groups(api: Api) -> None:
+    """Event of events.k8s.io/v1: regarding, note and the deprecated fields are those of the core group's."""
+    event = {
+        "metadata": {"name": "e"},
+        "regarding": {"kind": "Pod", "namespace": api.namespace, "name": "p"},
+        "reason": "Tried",
+        "action": "Trying",
+        "note": "in vain",
+        "type": "Warning",
+        "eventTime": "2026-01-02T03:04:05.000000Z",
+        "reportingController": "example.org/tester",
+        "reportingInstance": "tester-1",
+    }
+    new = api.path("events", group="events.k8s.io/v1")
+    made = await api.create(new, event)
+    assert (made["apiVersion"], made["note"]) == ("events.k8s.io/v1", "in vain")
+    found = await api.get(api.path("events", "e"))
+    assert (found["apiVersion"], found["message"], found["involvedObject"]["name"]) == ("v1", "in vain", "p")
+    assert found["metadata"]["uid"] == made["metadata"]["uid"]
+    (item,) = (await api.get(new, fieldSelector="regarding.name=p"))["items"]
+    assert item["regarding"]["name"] == "p"
+    table = (await api.call("GET", new, accept=TABLE)).body
+    assert table["rows"][0]["cells"][1:3] == ["Warning", "Tried"]
+
+
 async def test_applying_says_whether_the_object_is_new(api: Api) -> None:
     """API Concepts, "Server-side apply": 201 for an object that was not there, 200 afterwards."""
     body = shapes.applied("v1", "ConfigMap", shapes.config("a"))

@@ -19,7 +19,7 @@ class Target:
 
     @property
     def kind(self) -> tuple[str, str]:
-        return self.info.group, self.info.resource
+        return self.info.stored
 
 
 @dataclass(frozen=True)

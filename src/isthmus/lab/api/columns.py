@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from isthmus.lab.api import podstatus
 from isthmus.lab.api.contracts import Object, ResourceInfo
+from isthmus.lab.api.conversion import converted
 from isthmus.lab.api.jsonpath import json_path
 from isthmus.lab.api.reading import age, get, items
 from isthmus.lab.api.tables import Cell, Column
@@ -17,7 +19,13 @@ def for_kind(info: ResourceInfo, printer_columns: Sequence[Object]) -> list[Colu
         return [_NAME, *map(_printer_column, printer_columns), *([] if printer_columns else [_AGE])]
     if (info.group, info.kind) == ("", "Event"):
         return list(_EVENT)
+    if (info.group, info.kind) == ("events.k8s.io", "Event"):
+        return [replace(column, cell=_of_core(column.cell)) for column in _EVENT]
     return [_NAME, *_COLUMNS.get((info.group, info.kind), ()), *_LAST.get((info.group, info.kind), (_AGE,))]
+
+
+def _of_core(cell: Cell) -> Cell:
+    return lambda event: cell(converted(event, "v1"))
 
 
 def _at(*path: str, default: Any = "<none>") -> Cell:

@@ -70,6 +70,11 @@ class ResourceInfo:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def stored(self) -> tuple[str, str]:
+        """Group and resource that its objects are kept as: events are the same ones in both of their groups."""
+        return ("" if self.group == "events.k8s.io" else self.group), self.resource
+
+    @property
     def qualified(self) -> str:
         """`deployments.apps`, or `pods` for the core group: how messages name the resource."""
         return f"{self.resource}.{self.group}" if self.group else self.resource

@@ -1,9 +1,10 @@
-"""Built-in kinds that are served in another version than they are stored in: HorizontalPodAutoscaler v1 for v2.
+"""Built-in kinds that are served in another version than they are stored in.
 
-What v1 has no field for is in annotations of v1 objects, so that reading and writing one loses nothing.
+HorizontalPodAutoscaler v1 for v2: what v1 has no field for is in annotations of v1 objects, so that reading and
+writing one loses nothing. Event of events.k8s.io for that of the core group.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -65,7 +66,26 @@ def _told(text: str, kind: type) -> Any:
     return value if isinstance(value, kind) else None
 
 
+_EVENT: Final = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+"""What fields of an Event of events.k8s.io are called in the core group."""
+_CORE_EVENT: Final = {core: new for new, core in _EVENT.items()}
+
+
+def _renamed(names: Mapping[str, str]) -> Callable[[Object], Object]:
+    return lambda obj: {names.get(field, field): value for field, value in obj.items()}
+
+
 _CHANGES: Final[dict[tuple[Any, str], Callable[[Object], Object]]] = {
     ("autoscaling/v2", "autoscaling/v1"): _first,
     ("autoscaling/v1", "autoscaling/v2"): _second,
+    ("events.k8s.io/v1", "v1"): _renamed(_EVENT),
+    ("v1", "events.k8s.io/v1"): _renamed(_CORE_EVENT),
 }

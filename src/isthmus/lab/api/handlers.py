@@ -185,7 +185,7 @@ class Handlers:
         matches = self._matcher(call, query.get("fieldSelector", ""))
         store, info = self._parts.store, call.info
         deleted = []
-        for obj in store.list(info.group, info.resource, call.where.namespace):
+        for obj in store.list(*info.stored, call.where.namespace):
             metadata = obj["metadata"]
             target = Target(info, metadata.get("namespace", ""), metadata["name"])
             if (matches is None or matches(obj)) and store.get(*target.kind, target.namespace, target.name) is not None:

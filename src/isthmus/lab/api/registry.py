@@ -58,6 +58,7 @@ BUILT_IN: Final = (
     _info("batch/v1", "CronJob", "cronjobs", "cj", "status", categories="all"),
     _info("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", "status", categories="all"),
     _info("autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", "status", categories="all"),
+    _info("events.k8s.io/v1", "Event", "events", "ev"),
     _info("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"),
     _info("coordination.k8s.io/v1", "Lease", "leases"),
     _info("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", "status"),

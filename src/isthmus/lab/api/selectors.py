@@ -34,13 +34,12 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "reason": ("reason",),
     "reportingComponent": ("reportingComponent",),
     "source": ("source", "component"),
-    "involvedObject.kind": ("involvedObject", "kind"),
-    "involvedObject.namespace": ("involvedObject", "namespace"),
-    "involvedObject.name": ("involvedObject", "name"),
-    "involvedObject.uid": ("involvedObject", "uid"),
-    "involvedObject.apiVersion": ("involvedObject", "apiVersion"),
-    "involvedObject.resourceVersion": ("involvedObject", "resourceVersion"),
-    "involvedObject.fieldPath": ("involvedObject", "fieldPath"),
+    "reportingController": ("reportingComponent",),
+    **{
+        f"{prefix}.{field}": ("involvedObject", field)
+        for prefix in ("involvedObject", "regarding")
+        for field in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    },
 }
 
 FIELDS_OF_ALL: Final = {name: FIELDS[name] for name in ("metadata.name", "metadata.namespace")}

@@ -56,7 +56,7 @@ class Watches:
         from_start = asked.initial_events is True or (asked.since is None and asked.initial_events is None)
         since = None if from_start or (asked.initial_events is False and asked.since is None) else asked.since
         try:
-            watcher = self._store.watch(asked.info.group, asked.info.resource, since)
+            watcher = self._store.watch(*asked.info.stored, since)
         except Expired as error:
             raise expired(str(error)) from None
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache"})
@@ -71,7 +71,7 @@ class Watches:
         return response
 
     def _initial(self, asked: Request) -> bytes:
-        objects = self._store.list(asked.info.group, asked.info.resource, asked.namespace)
+        objects = self._store.list(*asked.info.stored, asked.namespace)
         chosen = [obj for obj in objects if asked.matches is None or asked.matches(obj)]
         lines = [_line("ADDED", _shown(obj, asked)) for obj in chosen]
         if asked.initial_events and asked.bookmarks:
