@@ -79,19 +79,21 @@ def outlier_detection() -> Any:
 
 
 def patient_outlier_detection() -> Any:
-    """Set an endpoint aside when nearly all of half a second's attempts to reach it fail, and for a shorter time.
+    """Set an endpoint aside for a second when nearly all of half a second's attempts to reach it failed.
 
     For endpoints behind gateways that have no standby. A gateway that dies ends all tunnels through it at once: every
     request in them is a failure in a row of an endpoint that is well through the next gateway. The first endpoints
-    would go, all but the last one, and that could be the one that died with the gateway's node.
+    would go, all but the last one, and that could be the one that died with the gateway's node. Where a gateway's
+    trouble still passes for theirs, they are back before requests give up.
     """
     message = _outlier_detection()
     message.enforcing_failure_percentage_local_origin.value = 100
     message.failure_percentage_threshold.value = _NEARLY_ALL
     message.failure_percentage_minimum_hosts.value = 1
-    message.failure_percentage_request_volume.value = _FAILURES
+    message.failure_percentage_request_volume.value = 1
     message.interval.CopyFrom(wire.seconds(0.5))
     message.base_ejection_time.CopyFrom(wire.seconds(1))
+    message.max_ejection_time.CopyFrom(wire.seconds(1))
     message.max_ejection_time_jitter.CopyFrom(wire.seconds(_JITTER / 4))
     return message
 

@@ -21,7 +21,7 @@ _NOBODY = "spiffe://nobody"
 _DIRECT_CONNECT_TIMEOUT = 0.5
 _TUNNEL_CONNECT_TIMEOUT = 1.0
 """A first connection through a gateway takes four round trips: TCP, TLS, CONNECT, and the inner TLS."""
-_PATIENT_CONNECT_TIMEOUT = 1.6
+_PATIENT_CONNECT_TIMEOUT = 1.4
 """Where nobody else can answer there is time for several attempts to meet a gateway that lives."""
 
 

@@ -24,8 +24,9 @@ from isthmus.mesh.model import ProxyConfig
 DESTINATION = f"{names.OUTBOUND_CLUSTER_PREFIX}%DOWNSTREAM_LOCAL_ADDRESS%"
 _IDEMPOTENT = "GET|HEAD|OPTIONS"
 _ALWAYS_SAFE = "connect-failure,refused-stream,retriable-headers"
-_RETRIES = 6
-"""A gateway and a pod that die with one node: a tunnel that ends, and half a second for each time the pod is drawn."""
+_RETRIES = 8
+"""A node that dies with a gateway, a pod and the destination service of the next gateway: a tunnel that ends, two in
+which nothing comes, and half a second for each time that the pod is drawn. What is refused takes a moment each time."""
 _DRAWS = 50
 """How often a repeated request draws an endpoint until it is one that it was not at. An endpoint that refuses is never
 busy, so the less busy of two is nearly always that one: with half of them dead, five draws end at a dead one again."""
