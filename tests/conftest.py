@@ -34,6 +34,7 @@ STARTS_PROGRAMS = (
     "packaging/test_charts.py",
     "proxy/test_agent.py",
     "viz/test_page.py",
+    "viz/test_page_server.py",
     "viz/test_scrape.py",
 )
 """Folders and files whose tests run real kubectl, Envoy, openssl or API servers: `process`, not unit tests."""

@@ -2,33 +2,23 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import msgspec
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from msgspec.structs import replace as changed
 from playwright.async_api import Browser, Locator, Page, expect
 from tests.kube.waiting import until
 from tests.viz import pages
 from tests.viz.browser import CHROMIUM, MISSING, chromium, tab, tasks
-from tests.viz.pages import EAST, NOW, WEST, call, party, seen, workload
+from tests.viz.pages import EAST, WEST, call, party, seen, workload
+from tests.viz.serving import HOSTILE, NAMED, Requests, served
 
 from isthmus.cli.dashboard_relay import Relay
-from isthmus.cli.dashboard_requests import LiveRequests, RequestsError, Wanted
-from isthmus.viz import web_server
 from isthmus.viz.api import Numbers
-from isthmus.viz.web_picture import Detail, Point, Port, ProxyPicture
-from isthmus.viz.web_server import Board, Server
 from isthmus.viz.web_sources import Seen
-from isthmus.viz.web_world import compose
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 AXE = os.environ.get("ISTHMUS_AXE", "")
@@ -43,19 +33,6 @@ SAYS = """(it, text) => new Promise((done) => {
 """Waits for a text without looking again and again, which would be counted as the page's work."""
 DOMAIN = "west.example"
 DASH = "\u2013"
-NAMED = (seen("", changed(WEST, name="west")), seen("east", EAST))
-HOSTILE = '<script>top.hit=1</script><img src=x onerror="top.hit=1">'
-DETAIL = Detail(
-    now=NOW,
-    identity="backend.default.serviceaccount.identity.linkerd.east.example",
-    proxies=(
-        ProxyPicture(pod="backend-1", status="Running", ready=True, meshed=True, certificate_expires=NOW + 7200),
-        ProxyPicture(pod=HOSTILE, status="Running", problem=HOSTILE, settings=(HOSTILE,), meshed=True),
-    ),
-    ports=(Port(port="8080", numbers=pages.GOOD), Port(port="9000", numbers=Numbers())),
-    points=tuple(Point(ago=10.0 * index, numbers=pages.GOOD) for index in range(40, 0, -1)),
-    step=10.0,
-)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -65,31 +42,6 @@ async def browser() -> AsyncGenerator[Browser]:
         pytest.skip(MISSING)
     async with chromium() as running:
         yield running
-
-
-@dataclass
-class Shown:
-    """A page that is served, and the address of it."""
-
-    board: Board
-    url: str
-    watched: asyncio.Event
-
-    def put(self, *clusters: Seen) -> None:
-        self.board.put(compose(clusters), NOW)
-
-
-@asynccontextmanager
-async def served(*clusters: Seen) -> AsyncIterator[Shown]:
-    async def ask(cluster: str, path: str) -> bytes:
-        assert path.startswith("/api/v1/workload?query=")
-        return msgspec.json.encode(DETAIL)
-
-    board, watched = Board(), asyncio.Event()
-    async with Server(board, watched, ask).serving("127.0.0.1:0") as port:
-        shown = Shown(board, f"http://localhost:{port}/", watched)
-        shown.put(*clusters)
-        yield shown
 
 
 async def violations(page: Page) -> list[str]:
@@ -186,29 +138,6 @@ async def open_panel(page: Page, selector: str) -> None:
     await expect(page.locator("#panel")).to_be_visible()
 
 
-class Requests(LiveRequests):
-    """What a tap would tell; `followed` while somebody asks for it."""
-
-    def __init__(self) -> None:
-        self.asked: list[Wanted] = []
-        self.followed = False
-
-    async def follow(self, wanted: Wanted) -> AsyncGenerator[dict[str, Any], None]:
-        self.asked.append(wanted)
-        if wanted.cluster:
-            raise RequestsError(f"No context {HOSTILE}")
-        self.followed = True
-        try:
-            row = {"with": HOSTILE, "method": "GET", "path": HOSTILE, "count": 3, "failed": 1}
-            times = {"best": 0.5, "worst": 20.0, "last": None}
-            sums = {"seconds": 1, "listening": 1, "pods": 2, "most": 20, "busy": True, "problems": [HOSTILE]}
-            while True:
-                yield {"asked": [row | times], "asks": [], **sums}
-                await asyncio.sleep(0.05)
-        finally:
-            self.followed = False
-
-
 async def test_single_requests_are_read_only_while_somebody_looks_at_them(browser):
     requests = Requests()
     async with served(*NAMED) as shown, tab(browser) as opened:
@@ -297,61 +226,3 @@ async def test_when_the_server_is_gone_the_page_says_so(browser):
             await expect(opened.page.locator(".card")).to_have_count(5)
             await expect(lost).to_be_hidden()
         await expect(lost).to_contain_text("numbers are those of before", timeout=8000)
-
-
-async def test_a_page_of_another_site_gets_nothing():
-    async with served(*NAMED) as shown, aiohttp.ClientSession() as http:
-        async with http.get(shown.url, headers={"Host": "evil.example"}) as answer:
-            assert answer.status == 403
-        async with http.get(shown.url) as answer:
-            policy = answer.headers["Content-Security-Policy"]
-            assert "default-src 'none'" in policy
-            assert "unsafe" not in policy
-            assert "frame-ancestors 'none'" in policy
-            body = await answer.text()
-        assert "http://" not in body
-        assert "https://" not in body
-        async with http.get(f"{shown.url}api/workload?query=nonsense") as answer:
-            assert "refused" in await answer.json()
-
-
-async def test_clusters_are_read_from_when_the_page_is_asked_for_and_a_while_after_the_last_one_left(monkeypatch):
-    monkeypatch.setattr(web_server, "LINGERS", 0.05)
-    later = asyncio.Event()
-    async with served(*NAMED) as shown, aiohttp.ClientSession() as http:
-        async with http.get(f"{shown.url}icon.svg"):
-            assert not shown.watched.is_set()
-        async with http.get(shown.url):
-            assert shown.watched.is_set(), "its numbers may be there before its scripts"
-        await until(lambda: not shown.watched.is_set())
-        async with http.get(f"{shown.url}api/events") as events:
-            await events.content.readline()
-            async with http.get(shown.url):
-                pass
-            asyncio.get_running_loop().call_later(2 * web_server.LINGERS, later.set)
-            await later.wait()
-            assert shown.watched.is_set(), "somebody looks"
-        await until(lambda: not shown.watched.is_set())
-
-
-async def test_the_command_fetches_the_pages_files_before_the_browser_asks():
-    asked: list[str] = []
-
-    async def answer(request: web.Request) -> web.Response:
-        asked.append(request.path)
-        body = {"/": '<link href="/a.js"><img src="/gone.svg"><a href="//evil.example/b.js">', "/a.js": "let a;"}
-        return web.Response(text=body.get(request.path), status=200 if request.path in body else 404)
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    async with (
-        TestServer(app) as upstream,
-        Relay(str(upstream.make_url("/")), Requests()).serving("127.0.0.1", 0) as port,
-    ):
-        await until(lambda: asked == ["/", "/a.js", "/gone.svg"])
-        async with aiohttp.ClientSession(f"http://localhost:{port}") as http:
-            for path, status in (("/a.js", 200), ("/", 200), ("/gone.svg", 404)):
-                async with http.get(path) as said:
-                    assert said.status == status
-                    assert path != "/a.js" or await said.text() == "let a;"
-    assert asked[3:] == ["/", "/gone.svg"], "what is kept is not asked for again, the page itself is"
