@@ -56,7 +56,23 @@ def test_a_service_is_reached_by_all_its_addresses():
     status = {"loadBalancer": {"ingress": [{"ip": "172.30.10.1"}]}}
     ports = [{"name": "http", "port": 80, "nodePort": 30080}]
     (found,) = of_service(forwards([service(ports=ports, status=status, type="LoadBalancer")], [], NODE_IP))
-    assert (found.addresses, found.node_port) == (("10.96.1.1", "172.30.10.1"), 30080)
+    assert (found.address, found.outer, found.node_port) == ("10.96.1.1", ("172.30.10.1",), 30080)
+
+
+def test_who_asks_for_local_traffic_has_outsiders_answered_by_this_nodes_pods_only():
+    ports = [{"name": "http", "port": 80, "nodePort": 30080}]
+    local = service(ports=ports, externalIPs=["192.0.2.1"], externalTrafficPolicy="Local")
+    item = endpoint_slice(("10.244.0.2", READY), ("10.244.1.2", READY))
+    for endpoint, node in zip(item["endpoints"], ("one", "two"), strict=True):
+        endpoint["nodeName"] = node
+    (found,) = of_service(forwards([local], [item], NODE_IP, "two"))
+    assert [backend.address for backend in found.backends] == ["10.244.0.2", "10.244.1.2"]
+    assert found.here == (Backend("10.244.1.2", 8080),)
+    (elsewhere,) = of_service(forwards([local], [item], NODE_IP, "three"))
+    text = render([elsewhere], "10.244.0.0/16")
+    assert f"tcp . 30080 : goto {elsewhere.outer_chain}" in text
+    assert f"10.96.1.1 . tcp . 80 : goto {elsewhere.chain}" in text
+    assert "  drop" in text
 
 
 def test_headless_and_external_services_have_no_rules():
@@ -66,7 +82,7 @@ def test_headless_and_external_services_have_no_rules():
 
 def test_the_api_server_is_reachable_before_its_service_exists():
     (found,) = forwards([], [], NODE_IP)
-    assert found == Forward("default/kubernetes", "tcp", 443, ("10.96.0.1",), 0, (Backend(NODE_IP, 6443),))
+    assert found == Forward("default/kubernetes", "tcp", 443, "10.96.0.1", (), 0, (Backend(NODE_IP, 6443),))
 
 
 def test_slices_are_matched_by_port_name_and_protocol():
@@ -98,6 +114,7 @@ def test_the_kernel_accepts_the_table_again_and_again(tmp_path):
         service(name, clusterIP=f"10.96.2.{n}", ports=[{"name": "http", "port": 80, "nodePort": 30000 + n}])
         for n, name in enumerate(names)
     ]
+    services[0]["spec"]["externalTrafficPolicy"] = "Local"
     slices = [
         endpoint_slice((f"10.244.1.{n}", READY), (f"10.244.2.{n}", READY), name=name) for n, name in enumerate(names)
     ]

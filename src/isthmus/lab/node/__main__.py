@@ -68,7 +68,13 @@ async def run(given: argparse.Namespace) -> None:
             group.create_task(serve(kubelet, given.kubelet_socket))
             group.create_task(kubelet.run())
             group.create_task(
-                kubeproxy.run(caches, api_ip=given.api_ip, pod_cidr=given.pod_cidr, routed_cidr=given.routed_cidr)
+                kubeproxy.run(
+                    caches,
+                    api_ip=given.api_ip,
+                    node=given.name,
+                    pod_cidr=given.pod_cidr,
+                    routed_cidr=given.routed_cidr,
+                )
             )
             group.create_task(addresses.answer(caches[SERVICES], given.name))
             group.create_task(dns.run(caches, cluster_domain=given.cluster_domain))

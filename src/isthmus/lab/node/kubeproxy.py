@@ -20,7 +20,7 @@ RETRY: Final = 1.0
 WATCHED: Final = (SERVICES, ENDPOINT_SLICES)
 
 
-async def run(caches: Caches, *, api_ip: str, pod_cidr: str, routed_cidr: str = "") -> None:
+async def run(caches: Caches, *, api_ip: str, node: str, pod_cidr: str, routed_cidr: str = "") -> None:
     """Keep the kernel's rules current until cancelled. Must run in the node's network namespace."""
     changed = asyncio.Event()
     for resource in WATCHED:
@@ -31,7 +31,8 @@ async def run(caches: Caches, *, api_ip: str, pod_cidr: str, routed_cidr: str = 
     while True:
         await changed.wait()
         changed.clear()
-        text = rules.render(rules.forwards(caches[SERVICES], caches[ENDPOINT_SLICES], api_ip), pod_cidr, routed_cidr)
+        found = rules.forwards(caches[SERVICES], caches[ENDPOINT_SLICES], api_ip, node)
+        text = rules.render(found, pod_cidr, routed_cidr)
         if text != applied:
             applied = text if await _apply(text) else ""
         if not applied:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,16 +32,28 @@ class Forward:
     service: str
     protocol: str
     port: int
-    addresses: tuple[str, ...]
+    address: str
+    """The one inside the cluster, or ""."""
+    outer: tuple[str, ...]
     node_port: int
     backends: tuple[Backend, ...]
+    here: tuple[Backend, ...] | None = None
+    """Who answers those outside the cluster, where the service wants them answered by pods of this node only."""
 
     @property
     def chain(self) -> str:
-        return "svc-" + hashlib.sha256(f"{self.service} {self.protocol} {self.port}".encode()).hexdigest()[:16]
+        return f"svc-{self._digest}"
+
+    @property
+    def outer_chain(self) -> str:
+        return self.chain if self.here is None else f"ext-{self._digest}"
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(f"{self.service} {self.protocol} {self.port}".encode()).hexdigest()[:16]
 
 
-def forwards(services: Iterable[Object], slices: Iterable[Object], api_ip: str) -> list[Forward]:
+def forwards(services: Iterable[Object], slices: Iterable[Object], api_ip: str, node: str = "") -> list[Forward]:
     """What the node forwards, in a fixed order. The API server's address works before anything else exists."""
     grouped: dict[tuple[str, str], list[Object]] = defaultdict(list)
     for item in slices:
@@ -52,53 +64,55 @@ def forwards(services: Iterable[Object], slices: Iterable[Object], api_ip: str) 
         forward
         for service in services
         for forward in _of_service(
-            service, grouped.get((service["metadata"]["namespace"], service["metadata"]["name"]), ())
+            service, grouped.get((service["metadata"]["namespace"], service["metadata"]["name"]), []), node
         )
     ]
-    if not any(API_VIP in forward.addresses and forward.backends for forward in found):
-        found = [forward for forward in found if API_VIP not in forward.addresses]
-        found.append(Forward("default/kubernetes", "tcp", 443, (API_VIP,), 0, (Backend(api_ip, API_PORT),)))
+    if not any(forward.address == API_VIP and forward.backends for forward in found):
+        found = [forward for forward in found if forward.address != API_VIP]
+        found.append(Forward("default/kubernetes", "tcp", 443, API_VIP, (), 0, (Backend(api_ip, API_PORT),)))
     return sorted(found, key=lambda forward: (forward.service, forward.protocol, forward.port))
 
 
-def _of_service(service: Object, slices: Iterable[Object]) -> Iterator[Forward]:
+def _of_service(service: Object, slices: list[Object], node: str) -> Iterator[Forward]:
     metadata, spec = service["metadata"], service["spec"]
     if spec.get("type") == "ExternalName":
         return
-    addresses = tuple(_addresses(service))
-    members = list(slices)
+    address = spec.get("clusterIP", "").replace("None", "")
+    outer = tuple(_outer(service))
+    local = spec.get("externalTrafficPolicy") == "Local"
     for port in spec.get("ports") or ():
         protocol = PROTOCOLS.get(port.get("protocol", "TCP"))
-        if protocol is None or not (addresses or port.get("nodePort")):
+        if protocol is None or not (address or outer or port.get("nodePort")):
             continue
         yield Forward(
             service=f"{metadata['namespace']}/{metadata['name']}",
             protocol=protocol,
             port=port["port"],
-            addresses=addresses,
+            address=address,
+            outer=outer,
             node_port=port.get("nodePort") or 0,
-            backends=_backends(members, port),
+            backends=_backends(slices, port),
+            here=_backends(slices, port, node) if local else None,
         )
 
 
-def _addresses(service: Object) -> Iterator[str]:
-    spec = service["spec"]
-    if (own := spec.get("clusterIP", "")) not in ("", "None"):
-        yield own
-    yield from spec.get("externalIPs") or ()
+def _outer(service: Object) -> Iterator[str]:
+    yield from service["spec"].get("externalIPs") or ()
     for entry in ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
         if entry.get("ip"):
             yield entry["ip"]
 
 
-def _backends(slices: Iterable[Object], port: Mapping[str, Any]) -> tuple[Backend, ...]:
-    """Ready endpoints; when there is none, those that still serve while they end."""
+def _backends(slices: Iterable[Object], port: Mapping[str, Any], node: str = "") -> tuple[Backend, ...]:
+    """Ready endpoints, of one node or of all; when there is none, those that still serve while they end."""
     ready: set[Backend] = set()
     ending: set[Backend] = set()
     for item in slices:
         number = _number(item, port)
         for endpoint in (item.get("endpoints") or ()) if number else ():
             conditions = endpoint.get("conditions") or {}
+            if node not in ("", endpoint.get("nodeName")):
+                continue
             if conditions.get("ready") is not False:
                 ready.update(Backend(address, number) for address in endpoint["addresses"])
             elif conditions.get("serving") and conditions.get("terminating"):
@@ -119,12 +133,14 @@ def render(found: Iterable[Forward], pod_cidr: str, routed_cidr: str = "") -> st
     served = [forward for forward in found if forward.backends]
     hairpins = sorted({backend.address for forward in served for backend in forward.backends})
     services = {
-        f"{address} . {forward.protocol} . {forward.port}": f"goto {forward.chain}"
+        f"{address} . {forward.protocol} . {forward.port}": f"goto {chain}"
         for forward in served
-        for address in forward.addresses
+        for address, chain in _entries(forward)
     }
     node_ports = {
-        f"{forward.protocol} . {forward.node_port}": f"goto {forward.chain}" for forward in served if forward.node_port
+        f"{forward.protocol} . {forward.node_port}": f"goto {forward.outer_chain}"
+        for forward in served
+        if forward.node_port
     }
     return "\n".join(
         [
@@ -135,6 +151,7 @@ def render(found: Iterable[Forward], pod_cidr: str, routed_cidr: str = "") -> st
             *_map("nodeports", "inet_proto . inet_service : verdict", _pairs(node_ports)),
             *_map("hairpins", "ipv4_addr . ipv4_addr", [f"{ip} . {ip}" for ip in hairpins], kind="set"),
             *(line for forward in served for line in _chain(forward)),
+            *(line for forward in served if forward.here is not None for line in _outer_chain(forward, pod_cidr)),
             *_fixed(pod_cidr, routed_cidr),
             "}",
             "",
@@ -151,15 +168,37 @@ def _map(name: str, kinds: str, elements: list[str], *, kind: str = "map") -> li
     return [f" {kind} {name} {{", f"  type {kinds}", *filled, " }"]
 
 
+def _entries(forward: Forward) -> Iterator[tuple[str, str]]:
+    """The addresses of a service, and the chain behind each."""
+    if forward.address:
+        yield forward.address, forward.chain
+    for address in forward.outer:
+        yield address, forward.outer_chain
+
+
 def _chain(forward: Forward) -> list[str]:
-    count = len(forward.backends)
-    choices = ", ".join(f"{n} : {backend.address} . {backend.port}" for n, backend in enumerate(forward.backends))
     return [
         f" chain {forward.chain} {{",
         f'  comment "{f"{forward.service}:{forward.port}"[:COMMENT_LIMIT]}"',
-        f"  meta l4proto {forward.protocol} dnat to numgen random mod {count} map {{ {choices} }}",
+        _choice(forward.protocol, forward.backends),
         " }",
     ]
+
+
+def _outer_chain(forward: Forward, pod_cidr: str) -> list[str]:
+    """`externalTrafficPolicy: Local`: this node's own pods for those outside, nobody if it has none."""
+    return [
+        f" chain {forward.outer_chain} {{",
+        f"  ip saddr {pod_cidr} goto {forward.chain}",
+        f"  fib saddr type local goto {forward.chain}",
+        _choice(forward.protocol, forward.here) if forward.here else "  drop",
+        " }",
+    ]
+
+
+def _choice(protocol: str, backends: Sequence[Backend]) -> str:
+    choices = ", ".join(f"{n} : {backend.address} . {backend.port}" for n, backend in enumerate(backends))
+    return f"  meta l4proto {protocol} dnat to numgen random mod {len(backends)} map {{ {choices} }}"
 
 
 def _fixed(pod_cidr: str, routed_cidr: str) -> list[str]:
