@@ -29,3 +29,19 @@ def test_the_cluster_that_was_named_before_the_command_is_named_again() -> None:
     said = CliRunner().invoke(cli, ["--context", "west", "viz", "routes", "deploy/web", "--to", "svc/db"])
     assert "Type: linkerd viz stat-outbound deploy/web --context west\n" in said.output
     assert "look for svc/db" in said.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("upgrade --ha", "linkerd install | kubectl apply -f -"),
+        ("uninject web.yaml", "linkerd.io/inject"),
+        ("--context west profile -n shop --open-api web.json web", "ServiceProfiles are not served"),
+        ("jaeger install", "tracing.collector"),
+        ("instal", "'install'"),
+    ],
+)
+def test_who_types_a_command_that_is_not_there_is_told_what_to_do_instead(words: str, told: str) -> None:
+    said = CliRunner().invoke(cli, words.split())
+    assert said.exit_code != 0
+    assert told in said.output

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from isthmus import names
 from isthmus.cli.options import shared_flags
+from isthmus.cli.unserved import refused
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("isthmus.cli.check:check", "Check an installation for problems"),
@@ -40,7 +41,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
         if entry is None:
-            return None
+            return refused(cmd_name)
         module, _, attribute = entry[0].partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
@@ -49,7 +50,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        _, command, rest = super().resolve_command(ctx, args)
+        try:
+            _, command, rest = super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
         return command.name if command else None, command, rest
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

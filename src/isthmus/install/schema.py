@@ -190,5 +190,5 @@ def _unknown(path: Path, known: list[str]) -> str:
     why = ELSEWHERE.get(path[0])
     if why and not any(each.startswith(f"{path[0]}.") for each in known):
         return f'There is no value "{name}": {why}.'
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f'There is no value "{name}"; the nearest is "{near[0]}".'
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'There is no value "{name}"' + (f'; the nearest is "{near[0]}".' if near else ".")
