@@ -12,6 +12,7 @@ from isthmus import names
 from isthmus.cli.connection import connected
 from isthmus.cli.options import Cluster, cluster_options, fail
 from isthmus.cli.setting import SETTING, full_values, given_values
+from isthmus.cli.values_changed import changed_values, config_of
 from isthmus.install import chart, crds, schema
 from isthmus.install.controlplane import manifests
 from isthmus.install.render import render, yaml_text
@@ -109,6 +110,7 @@ REFUSED: Final = {
         "Give your roots by --identity-trust-anchors-file.",
     ),
 }
+CHANGED: Final = "changing values that it has; to keep one, give it again:\n  "
 ONLY_POLICY: Final = "all-unauthenticated"
 
 
@@ -175,7 +177,7 @@ def install(
         click.echo(render(crds.control_plane(), "yaml" if output == "helm" else output), nl=False)
         return
     files = (identity_trust_anchors_file, identity_issuer_certificate_file, identity_issuer_key_file)
-    kept, rotated = (None, None) if any(files) or ignore_cluster else _installed(cluster)
+    kept, rotated, config = (None, None, {}) if any(files) or ignore_cluster else _installed(cluster)
     if any(files):
         material = _given(files, cluster_domain, identity_trust_domain)
     else:
@@ -187,6 +189,8 @@ def install(
                 "Leave --identity-trust-domain out, or uninstall first.",
             )
     made = schema.from_tree(InstallValues, chosen, certificates=material)
+    if changed := changed_values(config, made.public()):
+        click.echo(CHANGED + "\n  ".join(changed), err=True)
     if output == "helm":
         click.echo(yaml_text(chart.given_values(made)), nl=False)
         return
@@ -244,8 +248,8 @@ def _given(files: tuple[str | None, str | None, str | None], domain: str, trust_
         fail(f"The given certificates cannot be used: {error}")
 
 
-def _installed(cluster: Cluster) -> "tuple[Certificates, Installed] | tuple[None, None]":
-    """The certificates of the installation that is there, so that applying again changes no identity."""
+def _installed(cluster: Cluster) -> "tuple[Certificates, Installed, Object] | tuple[None, None, Object]":
+    """The certificates of the installation that is there, so that applying again changes no identity; its values."""
     from isthmus.identity.rotation import Installed
 
     with connected(cluster) as client:
@@ -276,9 +280,9 @@ def _installed(cluster: Cluster) -> "tuple[Certificates, Installed] | tuple[None
                 webhook_certificate=webhook["tls.crt"],
                 webhook_key=webhook["tls.key"],
             )
-            return kept, there
+            return kept, there, config_of(client)
         except errors.NotFound:
-            return None, None
+            return None, None, {}
         except (KeyError, IndexError):
             fail(
                 f"{cluster.label} has an installation whose certificates are incomplete.",
