@@ -43,7 +43,8 @@ async def run():
     links = {number: Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
     held = [os.readlink(link) for link in links.values() if link.is_symlink()]
     shown = Path("/proc/self/cmdline").read_text().rstrip(chr(0))
-    print(json.dumps({"arguments": sys.argv, "held": held, "shown": shown, "session": os.getsid(0) == os.getpid()}), flush=True)
+    session = os.getsid(0) == os.getpid()
+    print(json.dumps({"arguments": sys.argv, "held": held, "shown": shown, "session": session}), flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
     await told.wait()
     raise SystemExit("that was all")

@@ -236,7 +236,7 @@ def _launch(
 
 
 def _give_up(holder: "subprocess.Popen[bytes]") -> None:
-    """Have nothing left of the namespaces. Their holder may be gone before what is in them: that is waited for first."""
+    """Have nothing left of the namespaces: what is in them is waited for, which their holder does not do."""
     if first := processes.only_child(holder.pid):
         _end(first)
     if holder.poll() is None:
