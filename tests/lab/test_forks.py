@@ -22,7 +22,7 @@ async def main():
             package="served", arguments=("--a", "b"), title="/some/place", network=Path("/proc/self/ns/net"),
             log=Path(sys.argv[1]), listen_fd=given.fileno(),
         )
-        pid, early = fork(server), fork(dataclasses.replace(server, log=Path(os.devnull)))
+        pid, early = fork(server), fork(dataclasses.replace(server, package="waiting", log=Path(os.devnull)))
         os.kill(early, signal.SIGTERM)
         async with asyncio.timeout(20):
             await ended.wait()
@@ -53,13 +53,21 @@ def main():
     asyncio.run(run())
 """
 
+WAITING = """
+import signal
+
+def main():
+    signal.pause()
+"""
+
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
     """What the daemon and what the server saw, and the rest of the server's log."""
     folder = tmp_path_factory.mktemp("forks")
-    (folder / "served").mkdir()
-    (folder / "served" / "__main__.py").write_text(SERVED)
+    for package, program in {"served": SERVED, "waiting": WAITING}.items():
+        (folder / package).mkdir()
+        (folder / package / "__main__.py").write_text(program)
     command = [sys.executable, "-c", DAEMON, str(folder / "log"), "x" * 40]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
