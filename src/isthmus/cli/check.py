@@ -14,6 +14,7 @@ from isthmus.cli.control_plane import ControlPlane
 from isthmus.cli.health import Category, Check
 from isthmus.cli.options import Cluster, cluster_options
 from isthmus.cli.tracing_checks import tracing
+from isthmus.cli.workload_checks import injection, workloads
 
 if TYPE_CHECKING:
     from isthmus.kube.blocking import SyncClient
@@ -79,7 +80,7 @@ def check(*, cluster: Cluster, pre: bool, proxy: bool, namespace: str | None, wa
                 certificate_checks.webhook(plane),
                 _versions(plane),
             ]
-            more = tracing(plane)
+            more = chain(tracing(plane), [workloads(plane)])
         passed = health.run(chain(categories, more), output=output, wait=wait)
     sys.exit(0 if passed else 1)
 
@@ -186,6 +187,7 @@ def _data_plane(plane: ControlPlane, namespace: str | None) -> Category:
                 run=lambda: plane.require_proxies(namespace),
                 retryable=True,
             ),
+            injection(plane, namespace),
             Check(
                 description="data plane and cli versions match",
                 anchor="l5d-data-plane-cli-version",
