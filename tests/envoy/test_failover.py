@@ -26,8 +26,10 @@ BEFORE = AFTER = 400
 """Answers to wait for before and after something is killed."""
 NOTICED = 1.15 * protocol.PING_INTERVAL + protocol.PING_TIMEOUT
 """Seconds until a connection that fell silent is given up: Envoy adds up to 15 % to the interval."""
-BUSY = 0.4
-"""Less than it takes to try another connection to the same silent gateway, which would be 1 s."""
+ONCE_MORE = 1.0
+"""Seconds for which a request may wait for the same gateway again, if it is repeated before the gateway's endpoint is
+set aside: a matter of microseconds, so of few requests."""
+BUSY = 0.3
 
 
 @dataclass
@@ -123,7 +125,7 @@ async def test_the_standby_behind_a_gateway_takes_over(tmp_path: Path) -> None:
         assert remote.app.served >= AFTER - CALLERS
 
 
-async def test_a_gateway_that_falls_silent_costs_a_second_and_no_request(tmp_path: Path) -> None:
+async def test_a_gateway_that_falls_silent_costs_two_seconds_at_most_and_no_request(tmp_path: Path) -> None:
     async with mesh(tmp_path) as running, backend(running, "remote") as remote, backend(running, "standby") as standby:
         vip = running.new_address()
         client, gateway = await asyncio.gather(
@@ -138,7 +140,7 @@ async def test_a_gateway_that_falls_silent_costs_a_second_and_no_request(tmp_pat
             await load.more(AFTER)
         assert set(load.answers) == {"200 "}
         assert standby.app.served >= AFTER - CALLERS
-        assert load.slowest < NOTICED + BUSY, "noticed, then repeated by the standby at once"
+        assert load.slowest < NOTICED + ONCE_MORE + BUSY
 
 
 @pytest.mark.parametrize("lost", [0, 1], ids=["one", "the other"])
@@ -220,7 +222,7 @@ async def test_the_last_endpoint_is_asked_as_soon_as_it_is_back_however_often_it
         client = await running.pod("client", vips=(vip,))
         bare = Pod("bare", running.new_address(), client.identity, Path())
         running.route(client, vip, (bare.endpoint(meshed=False),))
-        for _ in range(8):
+        for _ in range(4):
             async with session.get(f"http://{vip}/") as reply:
                 assert reply.status == 503
         async with echo(bare, port=APP_PORT), session.get(f"http://{vip}/") as reply:

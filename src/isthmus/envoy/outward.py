@@ -27,6 +27,8 @@ _ALWAYS_SAFE = "connect-failure,refused-stream,retriable-headers"
 _RETRIES = 8
 """A node that dies with a gateway, a pod and the destination service of the next gateway: a tunnel that ends, two in
 which nothing comes, and half a second for each time that the pod is drawn. What is refused takes a moment each time."""
+_PAUSE = 0.025
+"""At most, before the first repetition: time to set aside what fell silent with all requests in it."""
 _DRAWS = 50
 """How often a repeated request draws an endpoint until it is one that it was not at. An endpoint that refuses is never
 busy, so the less busy of two is nearly always that one: with half of them dead, five draws end at a dead one again."""
@@ -64,38 +66,37 @@ def _requests(config: ProxyConfig) -> Any:
         upgrades=("websocket",),
         removed_request_headers=(names.DESTINATION_HEADER, names.ORIGINAL_PROTOCOL_HEADER),
         routes=[
-            _route(_repeatable(), retry_on=f"{_ALWAYS_SAFE},reset", retriable=_any_proxy_error(), tries_each=1),
-            _route(_any_request(), retry_on=_ALWAYS_SAFE, retriable=_unconnected(), tries_each=2),
+            _route(_repeatable(), retry_on=f"{_ALWAYS_SAFE},reset", retriable=_any_proxy_error()),
+            _route(_any_request(), retry_on=_ALWAYS_SAFE, retriable=_unconnected()),
         ],
         access_logs=metrics.outbound(),
         spans=tracing.outbound(config.sampling),
     )
 
 
-def _route(match: Any, *, retry_on: str, retriable: Any, tries_each: int) -> Any:
+def _route(match: Any, *, retry_on: str, retriable: Any) -> Any:
     return route_components_pb2.Route(
         match=match,
         route=route_components_pb2.RouteAction(
             cluster_header=names.DESTINATION_HEADER,
             cluster_not_found_response_code="SERVICE_UNAVAILABLE",
             timeout=wire.seconds(0),
-            retry_policy=_retry(retry_on, retriable, tries_each),
+            retry_policy=_retry(retry_on, retriable),
         ),
     )
 
 
-def _retry(retry_on: str, retriable: Any, tries_each: int) -> Any:
-    """At once and elsewhere: not the endpoint that failed, and after so many tries in a priority the next one.
+def _retry(retry_on: str, retriable: Any) -> Any:
+    """At once and elsewhere: not the endpoint that failed, and after a failed priority the next one.
 
-    What may be repeated is not tried again where others of its kind, behind the same gateway, may be as silent. What
-    writes stays with those who come first while one of them answers.
+    Twice in each: pods that end while they are replaced must send nothing to a standby in another cluster.
     """
     return route_components_pb2.RetryPolicy(
         retry_on=retry_on,
         retriable_headers=[retriable],
         num_retries=wire.uint32(_RETRIES),
         retry_back_off=route_components_pb2.RetryPolicy.RetryBackOff(
-            base_interval=wire.seconds(0.005), max_interval=wire.seconds(0.1)
+            base_interval=wire.seconds(_PAUSE), max_interval=wire.seconds(0.1)
         ),
         retry_host_predicate=[
             wire.extension(
@@ -108,7 +109,7 @@ def _retry(retry_on: str, retriable: Any, tries_each: int) -> Any:
         retry_priority=wire.extension(
             route_components_pb2.RetryPolicy.RetryPriority,
             "envoy.retry_priorities.previous_priorities",
-            previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=tries_each),
+            previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2),
         ),
     )
 
