@@ -6,6 +6,7 @@ import pytest
 
 from isthmus.cli import health
 from isthmus.cli.health import Category, Check, Problem, Remark, Settled
+from isthmus.kube import errors
 
 
 def passing():
@@ -64,7 +65,12 @@ def test_a_retryable_check_is_asked_until_it_comes_true(capsys, monkeypatch):
     assert err == "waiting until starts: not yet\n"
 
 
-@pytest.mark.parametrize(("problem", "patience"), [(Settled("not installed"), 60.0), (Problem("broken"), 0.0)])
+FORBIDDEN = errors.Forbidden("forbids to list pods", code=403)
+
+
+@pytest.mark.parametrize(
+    ("problem", "patience"), [(Settled("not installed"), 60.0), (Problem("broken"), 0.0), (FORBIDDEN, 60.0)]
+)
 def test_nobody_waits_for_what_will_not_come(capsys, problem, patience):
     def run():
         raise problem

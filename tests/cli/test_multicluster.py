@@ -20,7 +20,7 @@ from isthmus.cli.multicluster_objects import parse_selector
 from isthmus.kube.kinds import DEPLOYMENTS, LEASES
 from isthmus.multicluster import tokens
 
-from ..multicluster.clusters import CONFIG_MAPS, LINKS, NAMESPACE, ROLES, SERVICES, SLICES, Cluster, Gateway
+from ..multicluster.clusters import CONFIG_MAPS, LINKS, NAMESPACE, NAMESPACES, ROLES, SERVICES, SLICES, Cluster, Gateway
 
 Run = Callable[..., Awaitable[Result]]
 VALUES = {"clusterDomain": "east.local", "identityTrustDomain": "east.example", "registry": "example.com/mesh"}
@@ -242,6 +242,20 @@ async def test_uninstall_waits_for_links_to_be_gone_and_unlink_names_them(run: R
     kinds = [item["kind"] for item in yaml.safe_load_all(removed.stdout)]
     assert kinds[-1] == "Namespace"
     assert "CustomResourceDefinition" not in kinds
+
+
+async def test_links_whose_namespace_went_with_their_controller_are_said_to_be_stuck_and_how_to_let_go_of_them(
+    run: Run, east: Cluster
+) -> None:
+    await east.link(Cluster("west"), credentials=False)
+    await east.client.patch(LINKS, "linkerd-west", {"metadata": {"finalizers": [names.LINK_FINALIZER]}}, NAMESPACE)
+    await east.client.delete(DEPLOYMENTS, names.MULTICLUSTER_CONTROLLER, NAMESPACE)
+    assert "patch" not in (await run("mc", "check", "--wait", "0s")).stdout, "whoever installs again gets on"
+    await east.client.delete(NAMESPACES, NAMESPACE)
+    way_out = "patch links.multicluster.linkerd.io linkerd-west --type=merge"
+    assert way_out in (await run("mc", "check", "--wait", "0s")).stdout
+    assert way_out in (await run("mc", "unlink", "--cluster-name", "west")).stderr
+    assert way_out in (await run("mc", "uninstall")).stderr
 
 
 async def test_unlink_names_the_controllers_that_linkerd_made_for_each_link_if_they_are_there(

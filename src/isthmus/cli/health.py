@@ -34,6 +34,10 @@ class Remark(Settled):
     """Something to know that fails no command: mostly what follows from a failure that an earlier check told."""
 
 
+FINAL: Final = (Settled, errors.Forbidden, errors.Unauthorized)
+"""What no waiting changes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """`fatal`: the rest cannot be judged without it. `warning`: a failure does not fail the command.
@@ -92,7 +96,7 @@ def _judge(check: Check, deadline: float) -> Outcome:
         try:
             check.run()
         except (Problem, errors.KubeError) as problem:
-            waiting = check.retryable and not isinstance(problem, Settled)
+            waiting = check.retryable and not isinstance(problem, FINAL)
             if waiting and time.monotonic() + RETRY_SECONDS < deadline:
                 if str(problem) != told:
                     told = str(problem)

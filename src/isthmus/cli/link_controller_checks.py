@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from isthmus import names
 from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, COMPONENTS, PODS
 from isthmus.cli.health import Problem, Settled
+from isthmus.cli.stuck_links import stuck
 from isthmus.kube import errors
 from isthmus.kube.kinds import DEPLOYMENTS, LEASES, Object
 
@@ -69,7 +70,7 @@ class LinkControllers:
         try:
             deployment = self.client.get(DEPLOYMENTS, NAME, self.namespace)
         except errors.NotFound:
-            raise Settled(f"{what} does not exist: {INSTALL}") from None
+            raise Settled(f"{what} does not exist: {stuck(self.client, self.namespace) or INSTALL}") from None
         if (deployment.get("spec") or {}).get("replicas") == 0:
             raise Settled(f"{what} is scaled to 0: `kubectl -n {self.namespace} scale deploy/{NAME} --replicas 1`")
         if _ready_replicas(deployment):

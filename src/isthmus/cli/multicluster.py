@@ -13,6 +13,7 @@ from isthmus.cli.multicluster_check import check
 from isthmus.cli.multicluster_install import install
 from isthmus.cli.multicluster_link import link, link_gen
 from isthmus.cli.options import Cluster, cluster_options, fail
+from isthmus.cli.stuck_links import stuck
 from isthmus.install import extension
 from isthmus.install.multicluster import manifests
 from isthmus.install.multicluster_values import MulticlusterValues
@@ -231,6 +232,8 @@ def unlink(*, cluster: Cluster, cluster_name: str, namespace: str, only_controll
             if (item.get("spec") or {}).get("targetClusterName") == cluster_name
         ]
         controller = _former_controller(client, cluster_name, namespace)
+        if why := stuck(client, namespace):
+            click.echo(f"note: {why}.", err=True)
     if only_controller:
         if not controller:
             click.echo(f"note: {cluster.label} has no controller of its own for {cluster_name}", err=True)
@@ -298,6 +301,8 @@ def uninstall(*, cluster: Cluster, output: Any) -> None:
         linked = [str(item["spec"]["targetClusterName"]) for item in _links(client, cluster)]
         if linked:
             listed = "\n".join(f"  * {name}" for name in linked)
+            if why := stuck(client):
+                fail(f"{cluster.label}: {why}.")
             fail(
                 f"Please unlink the following clusters before uninstalling multicluster:\n{listed}",
                 f"Run `linkerd multicluster unlink --cluster-name {linked[0]} | kubectl delete -f -`.",
