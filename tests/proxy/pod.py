@@ -184,7 +184,8 @@ async def a_whole_life(pod: Pod, agent: subprocess.Popen[bytes], seen: dict[str,
     seen["expires"] = sample(metrics, "identity_cert_expiration_timestamp_seconds")
     seen["envoy metrics"] = "envoy_server_live" in metrics
     seen["taken by Envoy"] = await until(taken_by_envoy, "Envoy takes the renewed certificates", pod)
-    seen["inotify"] = [name for child in children(agent.pid) for name in open_files(child) if "inotify" in name]
+    envoy = await until(lambda: children(agent.pid), "Envoy is found", pod)
+    seen["inotify"] = [name for name in open_files(*envoy) if "inotify" in name]
     seen["shutdown from elsewhere"] = ask("POST", "/shutdown", source=ELSEWHERE)
     seen["shutdown by GET"] = ask("GET", "/shutdown")[0]
     seen["still ready"] = ask("GET", "/ready")[0]
