@@ -101,6 +101,7 @@ def stat(
                 require_existing(client, towards, to_namespace or here)
             if not answer.rows and source:
                 require_existing(client, source, from_namespace or here)
+        bare = [] if answer.rows or not towards else _without_proxy(client, cluster, question)
     complain(answer.problems, asked=time_window, covered=answer.window)
     told = [row for row in answer.rows if chosen is None or (row.namespace, row.name) in chosen]
     rows = [*told, *(_silent(resource, here) for resource in missing if not (towards or source))]
@@ -110,6 +111,19 @@ def stat(
         click.echo(tables.stat(rows, all_namespaces=all_namespaces, wide=output == "wide"))
     else:
         click.echo("No traffic found.", err=True)
+        for row in bare:
+            line = f"No pod of {row.kind}/{row.name} has a proxy, so nobody counts what it sends"
+            click.echo(f"{line}: `linkerd check --proxy` says why.", err=True)
+
+
+def _without_proxy(client: "SyncClient", cluster: Cluster, question: api.StatQuestion) -> list[api.StatRow]:
+    """Workloads that were named, have pods, and none with a proxy."""
+    named = tuple(each for each in question.resources if each.name)
+    if not named:
+        return []
+    alone = api.StatQuestion(resources=named, namespace=question.namespace, unmeshed=True)
+    rows = ask(client, cluster, api.STAT_PATH, alone, api.StatAnswer).rows
+    return [row for row in rows if row.running and row.meshed == 0]
 
 
 def _labelled(client: "SyncClient", question: api.StatQuestion, selector: str) -> set[tuple[str, str]]:
