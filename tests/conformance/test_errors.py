@@ -1,8 +1,12 @@
 """Refusals. From the API conventions, "Response Status Kind" and "HTTP Status codes"."""
 
+from typing import Any
+
 import pytest
 from tests.conformance import shapes
 from tests.conformance.api import Api
+
+Object = dict[str, Any]
 
 
 async def test_what_is_not_there_is_named(api: Api) -> None:
@@ -107,6 +111,91 @@ async def test_what_a_pod_needs_is_required(api: Api) -> None:
     twice = [{"name": "app", "image": "a"}, {"name": "app", "image": "b"}]
     answer = await api.call("POST", api.path("pods"), shapes.pod("p", containers=twice))
     assert answer.refused(422, "Invalid").causes() == {("spec.containers[1].name", "FieldValueDuplicate")}
+
+
+CONTAINER: Object = {"name": "app", "image": "app:1"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "reason"),
+    [
+        ({"restartPolicy": "Sometimes"}, "restartPolicy", "FieldValueNotSupported"),
+        ({"dnsPolicy": "Odd"}, "dnsPolicy", "FieldValueNotSupported"),
+        ({"volumes": [{"name": "v"}, {"name": "v"}]}, "volumes[1].name", "FieldValueDuplicate"),
+        ({"containers": [CONTAINER | {"name": "UPPER"}]}, "containers[0].name", "FieldValueInvalid"),
+        (
+            {"containers": [CONTAINER | {"imagePullPolicy": "Maybe"}]},
+            "containers[0].imagePullPolicy",
+            "FieldValueNotSupported",
+        ),
+        (
+            {"containers": [CONTAINER | {"volumeMounts": [{"name": "none", "mountPath": "/a"}]}]},
+            "containers[0].volumeMounts[0].name",
+            "FieldValueNotFound",
+        ),
+        (
+            {"containers": [CONTAINER | {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}]},
+            "containers[0].resources.requests",
+            "FieldValueInvalid",
+        ),
+    ],
+)
+async def test_a_pod_asks_for_what_there_is(api: Api, spec: Object, field: str, reason: str) -> None:
+    """Pod v1: policies, volumes and their mounts, names, resources."""
+    await api.allow_pods()
+    answer = await api.call("POST", api.path("pods"), shapes.pod("p", **spec))
+    assert (f"spec.{field}", reason) in answer.refused(422, "Invalid").causes()
+
+
+async def test_a_quantity_is_a_number_with_a_unit(api: Api) -> None:
+    """Resource management, "Resource units in Kubernetes": what cannot be read is no Pod."""
+    await api.allow_pods()
+    asking = CONTAINER | {"resources": {"requests": {"memory": "much"}}}
+    (await api.call("POST", api.path("pods"), shapes.pod("p", containers=[asking]))).refused(400, "BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("resource", "body", "field", "reason"),
+    [
+        ("services", shapes.service("s", type="Odd"), "spec.type", "FieldValueNotSupported"),
+        ("services", shapes.service("s", type="ExternalName"), "spec.externalName", "FieldValueRequired"),
+        (
+            "services",
+            shapes.service("s", ports=[{"port": 1, "protocol": "HTTP"}]),
+            "spec.ports[0].protocol",
+            "FieldValueNotSupported",
+        ),
+        ("namespaces", {"metadata": {"name": "a.b"}}, "metadata.name", "FieldValueInvalid"),
+        ("configmaps", shapes.config("a", {"a b": "c"}), "data[a b]", "FieldValueInvalid"),
+        ("configmaps", shapes.config("a", {"a": "x" * (1024 * 1024 + 1)}), "", "FieldValueTooLong"),
+        (
+            "configmaps",
+            shapes.config("a", annotations={"a": "x" * (256 * 1024)}),
+            "metadata.annotations",
+            "FieldValueTooLong",
+        ),
+        ("deployments", shapes.deployment("d", selector={}), "spec.selector", "FieldValueInvalid"),
+        (
+            "deployments",
+            shapes.deployment("d", strategy={"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
+            "spec.strategy.rollingUpdate",
+            "FieldValueForbidden",
+        ),
+    ],
+)
+async def test_what_cannot_be_is_named_with_its_field(
+    api: Api, resource: str, body: Object, field: str, reason: str
+) -> None:
+    """API reference: what fields may hold; ConfigMap: 1 MiB; annotations: 256 KiB in all."""
+    answer = await api.call("POST", api.path(resource), body)
+    assert (field, reason) in answer.refused(422, "Invalid").causes()
+
+
+async def test_jobs_end(api: Api) -> None:
+    """Job: only a restartPolicy of Never or OnFailure is allowed."""
+    body = {"metadata": {"name": "j"}, "spec": {"template": {"spec": {"containers": [CONTAINER]}}}}
+    answer = await api.call("POST", api.path("jobs", group="batch/v1"), body)
+    assert "spec.template.spec.restartPolicy" in {field for field, _ in answer.refused(422, "Invalid").causes()}
 
 
 async def test_a_service_has_ports_of_a_possible_number(api: Api) -> None:

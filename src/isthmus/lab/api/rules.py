@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from isthmus.lab.api import podrules
 from isthmus.lab.api.contracts import Object, ResourceInfo
 from isthmus.lab.api.reading import get
 
@@ -18,6 +19,16 @@ _CHARACTERS: Final = (
     "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character, "
     "and be no more than 63 characters"
 )
+_KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_KEY_WORDS: Final = "alphanumeric characters, '-', '_' or '.'"
+_MOST_DATA: Final = 1024 * 1024
+_MOST_ANNOTATIONS: Final = 256 * 1024
+_OF_SERVICE: Final = {
+    "type": ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"),
+    "sessionAffinity": ("ClientIP", "None"),
+    "externalTrafficPolicy": ("Cluster", "Local"),
+    "internalTrafficPolicy": ("Cluster", "Local"),
+}
 _NAME_WORDS: Final = f"name part must consist of {_CHARACTERS}, with an optional DNS subdomain prefix and '/'"
 _VALUE_WORDS: Final = f"a valid label must be an empty string or consist of {_CHARACTERS}"
 
@@ -38,6 +49,9 @@ def metadata_problems(obj: Object) -> list[Problem]:
                 found.append((f"metadata.{field}", f'Invalid value: "{key}": {_NAME_WORDS}'))
             elif field == "labels" and not _LABEL_VALUE.fullmatch(value):
                 found.append((f"metadata.{field}", f'Invalid value: "{value}": {_VALUE_WORDS}'))
+    size = sum(len(key) + len(value) for key, value in (metadata.get("annotations") or {}).items())
+    if size > _MOST_ANNOTATIONS:
+        found.append(("metadata.annotations", f"Too long: may not be more than {_MOST_ANNOTATIONS} bytes"))
     return found + _owner_problems(metadata.get("ownerReferences") or [])
 
 
@@ -71,10 +85,13 @@ def _event(obj: Object) -> list[Problem]:
 def _service(obj: Object) -> list[Problem]:
     spec = obj["spec"]
     ports = spec.get("ports") or []
-    found = []
+    found = list(podrules.unsupported(spec, _OF_SERVICE, "spec"))
+    if spec.get("type") == "ExternalName" and not spec.get("externalName"):
+        found.append(("spec.externalName", "Required value"))
     if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
         found.append(("spec.ports", "Required value"))
     for index, port in enumerate(ports):
+        found += podrules.unsupported(port, podrules.PROTOCOLS, f"spec.ports[{index}]")
         if not 1 <= port["port"] <= 65535:
             why = f"Invalid value: {port['port']}: must be between 1 and 65535, inclusive"
             found.append((f"spec.ports[{index}].port", why))
@@ -84,7 +101,7 @@ def _service(obj: Object) -> list[Problem]:
 
 
 def _pod(obj: Object) -> list[Problem]:
-    return _container_problems(obj.get("spec") or {}, "spec")
+    return podrules.problems(obj.get("spec") or {}, "spec")
 
 
 def _workload(obj: Object) -> list[Problem]:
@@ -92,7 +109,13 @@ def _workload(obj: Object) -> list[Problem]:
     template = spec.get("template") or {}
     labels = (template.get("metadata") or {}).get("labels") or {}
     wanted = (spec.get("selector") or {}).get("matchLabels") or {}
-    found = _container_problems(template.get("spec") or {}, "spec.template.spec")
+    claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates") or ()]
+    found = podrules.problems(template.get("spec") or {}, "spec.template.spec", claims)
+    if not wanted and not get(spec, "selector", "matchExpressions"):
+        found.append(("spec.selector", "Invalid value: {}: empty selector is invalid for " + obj["kind"].lower()))
+    if get(spec, "strategy", "type") == "Recreate" and get(spec, "strategy", "rollingUpdate"):
+        why = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
+        found.append(("spec.strategy.rollingUpdate", why))
     if any(labels.get(key) != value for key, value in wanted.items()):
         found.append(
             ("spec.template.metadata.labels", f"Invalid value: {labels}: `selector` does not match template `labels`")
@@ -102,23 +125,43 @@ def _workload(obj: Object) -> list[Problem]:
     return found
 
 
-def _container_problems(spec: Object, path: str) -> list[Problem]:
-    found = [] if spec.get("containers") else [(f"{path}.containers", "Required value")]
-    seen: set[str] = set()
-    for field in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(field) or ()):
-            where = f"{path}.{field}[{index}]"
-            if not container.get("image"):
-                found.append((f"{where}.image", "Required value"))
-            if container["name"] in seen:
-                found.append((f"{where}.name", f'Duplicate value: "{container["name"]}"'))
-            seen.add(container["name"])
+def _job(obj: Object) -> list[Problem]:
+    nested = obj["kind"] == "CronJob"
+    path = "spec.jobTemplate.spec.template.spec" if nested else "spec.template.spec"
+    spec = get(obj, *path.split(".")) or {}
+    found = podrules.problems(spec, path)
+    if spec.get("restartPolicy") == "Always":
+        found.append((f"{path}.restartPolicy", 'Required value: valid values: "OnFailure", "Never"'))
     return found
+
+
+def _sized(obj: Object) -> list[Problem]:
+    """Of a ConfigMap or Secret: the names of its entries, and how much it holds."""
+    fields = ("data", "binaryData")
+    found = [
+        (f"{field}[{key}]", f'Invalid value: "{key}": a valid config key must consist of {_KEY_WORDS}')
+        for field in fields
+        for key in obj.get(field) or {}
+        if not _KEY.fullmatch(key)
+    ]
+    plain, encoded = (sum(len(value) for value in (obj.get(field) or {}).values()) for field in fields)
+    total = plain * 3 // 4 if obj["kind"] == "Secret" else plain + encoded * 3 // 4
+    return found + ([("", f"Too long: may not be more than {_MOST_DATA} bytes")] if total > _MOST_DATA else [])
+
+
+def _namespace(obj: Object) -> list[Problem]:
+    name = obj["metadata"].get("name", "")
+    good = podrules.DNS_LABEL.fullmatch(name)
+    return [] if good else [("metadata.name", f'Invalid value: "{name}": {podrules.LABEL_WORDS}')]
 
 
 _CHECKS: Final[dict[tuple[str, str], Callable[[Object], list[Problem]]]] = {
     ("", "Pod"): _pod,
     ("", "Event"): _event,
+    ("", "ConfigMap"): _sized,
+    ("", "Secret"): _sized,
+    ("", "Namespace"): _namespace,
+    **{("batch", kind): _job for kind in ("Job", "CronJob")},
     ("", "Service"): _service,
     ("coordination.k8s.io", "Lease"): _lease,
     **{("apps", kind): _workload for kind in ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")},

@@ -52,6 +52,7 @@ def _invalid(group: str, kind: str, name: str, causes: Sequence[tuple[str, str]]
 _REASONS: Final = {
     "Required value": "FieldValueRequired",
     "Unsupported value": "FieldValueNotSupported",
+    "Not found": "FieldValueNotFound",
     "Duplicate value": "FieldValueDuplicate",
     "Forbidden": "FieldValueForbidden",
     "Too long": "FieldValueTooLong",
