@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from isthmus import names
-from isthmus.cli.control_plane import COMPONENTS
+from isthmus.cli.control_plane import COMPONENTS, PODS
 from isthmus.cli.main import cli
 from isthmus.cli.multicluster_objects import parse_selector
 from isthmus.kube.kinds import DEPLOYMENTS, LEASES
@@ -242,6 +242,20 @@ async def test_uninstall_waits_for_links_to_be_gone_and_unlink_names_them(run: R
     kinds = [item["kind"] for item in yaml.safe_load_all(removed.stdout)]
     assert kinds[-1] == "Namespace"
     assert "CustomResourceDefinition" not in kinds
+
+
+async def test_check_names_pods_that_are_older_than_a_control_plane_that_was_installed_anew(
+    run: Run, east: Cluster
+) -> None:
+    await all_running(east)
+    proxy = {"name": names.PROXY_CONTAINER, "image": "a", "env": [{"name": "ISTHMUS_TRUST_DOMAIN", "value": "old"}]}
+    metadata = {"name": "linkerd-gateway-1", "namespace": NAMESPACE}
+    await east.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [proxy]}})
+    ready = {"name": names.PROXY_CONTAINER, "ready": True, "image": "a", "imageID": "a", "restartCount": 0}
+    await east.client.patch_status(PODS, "linkerd-gateway-1", {"containerStatuses": [ready]}, NAMESPACE)
+    result = await run("mc", "check", "--wait", "0s")
+    assert "is of trust domain old, the control plane of " in result.stdout
+    assert f"`kubectl -n {NAMESPACE} rollout restart deploy`" in result.stdout
 
 
 async def test_links_whose_namespace_went_with_their_controller_are_said_to_be_stuck_and_how_to_let_go_of_them(

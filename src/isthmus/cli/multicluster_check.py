@@ -1,6 +1,7 @@
 """`linkerd multicluster check`: is the extension whole, and does every link work?"""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -9,7 +10,7 @@ from isthmus import names
 from isthmus.cli import health
 from isthmus.cli.check import kubernetes_api, wait_option
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import lasting_pods, require_ready
+from isthmus.cli.control_plane import CONFIG_MAPS, lasting_pods, require_ready
 from isthmus.cli.health import Category, Check, Problem, Remark, Settled
 from isthmus.cli.link_checks import GATEWAY_SERVICES, PATIENCE, Conditions, LinkReports, by_type
 from isthmus.cli.link_controller_checks import INSTALL, LinkControllers, require_no_crash
@@ -176,6 +177,7 @@ class Extension:
             for pod in pods:
                 require_no_crash(pod)
                 require_ready(pod, container=names.PROXY_CONTAINER)
+            self._require_same_domain(pods)
             self._require_gateway()
         except Problem as problem:
             if str(problem) == self.controllers.silent:
@@ -183,6 +185,19 @@ class Extension:
             if cause := self.controllers.control_plane_problem:
                 raise Remark(f"{problem}\nbecause {cause} (above)") from None
             raise
+
+    def _require_same_domain(self, pods: Sequence[Object]) -> None:
+        """That no pod is older than the control plane: nobody signs for its trust domain any more."""
+        roots = self._found(CONFIG_MAPS, names.TRUST_ROOTS_CONFIG_MAP, names.CONTROL_PLANE_NAMESPACE) or {}
+        domain = (roots.get("data") or {}).get(names.TRUST_DOMAIN_KEY)
+        for pod in pods:
+            of_pod = _trust_domain(pod)
+            if domain and of_pod and of_pod != domain:
+                raise Settled(
+                    f"pod {self.namespace}/{pod['metadata']['name']} is of trust domain {of_pod}, the control plane of "
+                    f"{domain}: it was installed anew. `kubectl -n {self.namespace} rollout restart deploy`, restart "
+                    "all other meshed workloads, and link again wherever this cluster is linked"
+                )
 
     def _require_gateway(self) -> None:
         """That a gateway which was installed is whole: nobody else would tell the cluster that it is cut off."""
@@ -197,9 +212,9 @@ class Extension:
         if not (deployment.get("status") or {}).get("readyReplicas"):
             raise Problem(f"Deployment {name} has no ready replica: other clusters cannot reach this one")
 
-    def _found(self, kind: Any, name: str) -> Object | None:
+    def _found(self, kind: Any, name: str, namespace: str = "") -> Object | None:
         try:
-            return dict(self.client.get(kind, name, self.namespace))
+            return dict(self.client.get(kind, name, namespace or self.namespace))
         except errors.NotFound:
             return None
 
@@ -210,6 +225,16 @@ class Extension:
                 raise Problem(
                     f"pod {pod['metadata']['name']} runs proxy {version}, the CLI is {names.VERSION}: restart it"
                 )
+
+
+def _trust_domain(pod: Object) -> str:
+    """The domain that the injector gave to the pod's proxy; "" without one."""
+    spec = pod["spec"]
+    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+        for entry in container.get("env") or () if container["name"] == names.PROXY_CONTAINER else ():
+            if entry["name"] == "ISTHMUS_TRUST_DOMAIN":
+                return str(entry.get("value") or "")
+    return ""
 
 
 def without_addresses(conditions: Conditions) -> str:
