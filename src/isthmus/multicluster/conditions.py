@@ -125,8 +125,9 @@ def _gateway_problem(link: Link, reason: str, where: str, why: str, *, reachable
         "NotAGateway": f"Something else listens there. Compare {named} with Service {names.GATEWAY} of {link.target}.",
         "WrongIdentity": f"The address leads to another cluster's gateway, or spec.gatewayIdentity of Link {link.name} "
         f"is wrong. Link {link.target} again.",
-        "Untrusted": f"The address leads to another cluster, or {link.target} was installed anew. Compare {named} with "
-        f"Service {names.GATEWAY} of {link.target}, then link again.",
+        "Untrusted": f"The address leads to another cluster, or {link.target} was installed anew: `linkerd "
+        "multicluster check` there says whether its gateway is older and must be restarted. Compare "
+        f"{named} with Service {names.GATEWAY} of {link.target}, then link again.",
         "CertificateExpired": f"Nothing renews it: run `linkerd check` in {link.target}, and compare the clocks.",
         "CertificateNotYetValid": f"Compare the clocks of {link.target} and of this cluster.",
     }[reason]
