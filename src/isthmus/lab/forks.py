@@ -7,6 +7,7 @@ the child leaves it alone, keeps none of its descriptors and never returns into 
 import contextlib
 import gc
 import importlib
+import importlib.util
 import logging
 import os
 import signal
@@ -25,6 +26,8 @@ SHARED: Final = (
     *(f"lightkube.models.{name}_v1" for name in ("core", "apps", "rbac", "discovery", "coordination", "apiextensions")),
 )
 """What servers import as they start, or with the first objects that every cluster has."""
+_AUTHORITIES: Final = "SSL_CERT_FILE"
+"""aiohttp reads all authorities of this machine as it is imported; servers of the lab trust none of them."""
 _HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _ARGV_BOUNDS: Final = slice(45, 47)
 """Of /proc/<pid>/stat after the command's closing parenthesis: fields 48 and 49 of proc(5)."""
@@ -45,10 +48,22 @@ class Server:
 
 def prepare() -> None:
     """Import what servers need. Frozen objects are never looked through for garbage, which would write to each."""
+    _leave_out_client()
+    authorities = os.environ.get(_AUTHORITIES)
+    os.environ[_AUTHORITIES] = os.devnull
     for name in SHARED:
         importlib.import_module(name)
+    del os.environ[_AUTHORITIES]
+    os.environ |= {_AUTHORITIES: authorities} if authorities is not None else {}
     gc.collect()
     gc.freeze()
+
+
+def _leave_out_client() -> None:
+    """Have lightkube's models without the package around them, whose HTTP client nobody here uses."""
+    spec = importlib.util.find_spec("lightkube")
+    if spec is not None:
+        sys.modules.setdefault("lightkube", importlib.util.module_from_spec(spec))
 
 
 def fork(server: Server) -> int:
