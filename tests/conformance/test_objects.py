@@ -30,6 +30,9 @@ async def test_a_name_is_given_once(api: Api) -> None:
     answer.refused(409, "AlreadyExists")
     assert answer.body["message"] == 'configmaps "a" already exists'
     assert answer.body["details"] == {"name": "a", "kind": "configmaps"}
+    wrong = shapes.config("a", labels={"a": "-"})
+    (await api.call("POST", api.path("configmaps"), wrong)).refused(422, "Invalid")
+    (await api.call("POST", api.path("configmaps"), shapes.config("a"), dryRun="All")).refused(409, "AlreadyExists")
 
 
 async def test_of_two_writers_who_read_the_same_version_the_second_is_refused(api: Api) -> None:
