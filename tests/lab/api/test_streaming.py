@@ -21,6 +21,7 @@ import pytest
 from aiohttp import web
 
 from isthmus.lab import pki
+from isthmus.lab.api import streaming
 from isthmus.lab.api.admission import ClusterAdmission
 from isthmus.lab.api.authn import ClusterAuthenticator
 from isthmus.lab.api.rbac import Rbac
@@ -192,6 +193,18 @@ async def test_a_node_that_is_not_there_is_said_to_be(cluster: Cluster, node: Pa
     assert code == 1
     assert "error dialing backend" in err
     assert "is the node running?" in err
+
+
+async def test_a_node_that_hangs_is_said_to(cluster: Cluster, node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "ANSWER_TIMEOUT", 0.1)
+    await asyncio.to_thread(node.unlink)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(node))
+        silent.listen()
+        for words in (("logs", "pod"), ("exec", "pod", "--", "true")):
+            code, _, err = await cluster.kubectl(*words)
+            assert code == 1
+            assert "did not answer within 0.1 s: does it hang?" in err
 
 
 async def test_subprotocols_and_refusals_are_the_nodes(cluster: Cluster) -> None:

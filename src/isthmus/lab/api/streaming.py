@@ -16,6 +16,8 @@ from isthmus.lab.api.status import bad_request
 STATUS_HEADER: Final = "X-Kubernetes-Status"
 """Where the node repeats the Status of a refused websocket handshake, whose body clients do not get to see."""
 CONNECT_TIMEOUT: Final = 5.0
+ANSWER_TIMEOUT: Final = 15.0
+"""How long a node may take to begin its answer: one that hangs takes connections all the same."""
 READER_CHECK: Final = 1.0
 """How often a log that is followed but silent looks whether its reader is still there."""
 _NODE: Final = "http://node"
@@ -50,10 +52,15 @@ class NodeStreaming:
                     f"Internal error occurred: error dialing backend: {error.strerror or error}: is the node running?"
                 )
                 raise ApiError(500, "InternalError", message) from error
+            except TimeoutError as error:
+                words = f"node {node} did not answer within {ANSWER_TIMEOUT:g} s: does it hang?"
+                raise ApiError(500, "InternalError", f"Internal error occurred: {words}") from error
 
 
 async def _bytes(request: web.Request, session: aiohttp.ClientSession, target: str) -> web.StreamResponse:
-    async with session.request(request.method, URL(target, encoded=True)) as answer:
+    async with asyncio.timeout(ANSWER_TIMEOUT):
+        answer = await session.request(request.method, URL(target, encoded=True))
+    async with answer:
         response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers["Content-Type"]})
         await response.prepare(request)
         try:
@@ -74,7 +81,8 @@ async def _bytes(request: web.Request, session: aiohttp.ClientSession, target: s
 async def _messages(request: web.Request, session: aiohttp.ClientSession, target: str) -> web.StreamResponse:
     offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if name.strip()]
     try:
-        node = await session.ws_connect(URL(target, encoded=True), protocols=offered, max_msg_size=0, compress=0)
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            node = await session.ws_connect(URL(target, encoded=True), protocols=offered, max_msg_size=0, compress=0)
     except aiohttp.WSServerHandshakeError as error:
         raise _refusal(error) from error
     async with node:
