@@ -230,6 +230,9 @@ async def test_check_warns_of_credentials_that_nothing_renews_before_they_expire
 
 async def test_uninstall_waits_for_links_to_be_gone_and_unlink_names_them(run: Run, east: Cluster) -> None:
     await east.link(Cluster("west"), credentials=False)
+    assert (
+        "no gateway of a linked cluster named north" in (await run("mc", "gateways", "--cluster-name", "north")).stderr
+    )
     refused = await run("mc", "uninstall")
     assert refused.exit_code == 1
     assert "  * west" in refused.stderr

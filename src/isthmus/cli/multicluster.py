@@ -119,6 +119,8 @@ def gateways(*, cluster: Cluster, cluster_name: str | None, output: str) -> None
     if output == "json":
         click.echo(json.dumps(shown, indent=2))
         return
+    if not shown:
+        click.echo(f"{cluster.label} has no gateway of a linked cluster{_named_so(cluster_name)}.", err=True)
     rows = [
         (
             row["clusterName"],
@@ -131,6 +133,10 @@ def gateways(*, cluster: Cluster, cluster_name: str | None, output: str) -> None
     where = [", ".join(map(_address, row["addresses"])) for row in shown]
     for line, addresses in zip(table(rows), ["ADDRESSES", *where], strict=True):
         click.echo(f"{line}  {addresses}".rstrip() if output == "wide" else line)
+
+
+def _named_so(cluster_name: str | None) -> str:
+    return f" named {cluster_name}" if cluster_name else ""
 
 
 def _address(each: Mapping[str, Any]) -> str:
