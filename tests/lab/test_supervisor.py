@@ -134,6 +134,12 @@ def test_the_shell_gets_the_labs_kubectl_first_and_only_once(tmp_path):
     assert shown.stdout.strip() == str(lab.kubeconfig)
 
 
+def test_a_virtual_environment_that_is_active_stays_where_it_is(tmp_path):
+    lab = LabDir(tmp_path / "lab")
+    active = environment.exports(lab, {"PATH": f"{environment.installation()}:/usr/bin"})
+    assert active["PATH"] == f"{lab.bin}:{environment.installation()}:/usr/bin"
+
+
 def kubectl(directory, version):
     directory.mkdir()
     program = directory / "kubectl"

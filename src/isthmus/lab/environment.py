@@ -19,13 +19,13 @@ KUBECTL_FLOOR: Final = (1, 31)
 
 def exports(lab: LabDir, environment: Mapping[str, str]) -> dict[str, str]:
     """Variables that make a shell talk to this lab."""
-    own = (lab.bin, installation())
-    rest = [part for part in environment.get("PATH", "").split(os.pathsep) if part and Path(part) not in own]
-    return {"KUBECONFIG": str(lab.kubeconfig), "PATH": os.pathsep.join([str(lab.bin), *rest, str(installation())])}
+    rest = [part for part in environment.get("PATH", "").split(os.pathsep) if part and Path(part) != lab.bin]
+    last = [] if str(installation()) in rest else [str(installation())]
+    return {"KUBECONFIG": str(lab.kubeconfig), "PATH": os.pathsep.join([str(lab.bin), *rest, *last])}
 
 
 def installation() -> Path:
-    """Where this installation's programs are. Last on the PATH: `isthmus` is still found there after `lab down`."""
+    """Where this installation's programs are. On the PATH, last if it was not: `isthmus` is found after `lab down`, too."""
     return Path(sys.executable).parent
 
 
