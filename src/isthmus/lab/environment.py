@@ -25,7 +25,7 @@ def exports(lab: LabDir, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def installation() -> Path:
-    """Where this installation's programs are. On the PATH, last if it was not: `isthmus` is found after `lab down`, too."""
+    """Where this installation's programs are: on the PATH, too, so that `isthmus` is found after `lab down`."""
     return Path(sys.executable).parent
 
 
