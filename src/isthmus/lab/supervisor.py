@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def up(lab: LabDir, names: tuple[str, ...], say: Say, *, flat: bool = False, nod
         if runs:
             _check_same(lab, record, names)
             say(f"The lab in {lab.path} runs already.")
-        asyncio.run(_wait_until_ready(lab, record, members, say))
+        _wait(lab, record, members, say)
     except KeyboardInterrupt:
         _undo(lab, former)
         raise LabError(f"Interrupted: what this command started in {lab.path} has ended.") from None
@@ -254,9 +255,26 @@ def _end(pid: int) -> bool:
     return processes.end(pid, timeout=END_SECONDS)
 
 
+def _wait(lab: LabDir, record: Record, members: tuple[Cluster, ...], say: Say) -> None:
+    """Wait in an event loop, whose making and unmaking no interrupt may leave half done."""
+    _hold_interrupts(True)
+    try:
+        asyncio.run(_wait_until_ready(lab, record, members, say))
+    finally:
+        _hold_interrupts(False)
+
+
+def _hold_interrupts(held: bool) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK if held else signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 async def _wait_until_ready(lab: LabDir, record: Record, members: tuple[Cluster, ...], say: Say) -> None:
-    async with asyncio.TaskGroup() as group:
-        waits = [group.create_task(_wait_for(lab, record, cluster, say)) for cluster in members]
+    _hold_interrupts(False)
+    try:
+        async with asyncio.TaskGroup() as group:
+            waits = [group.create_task(_wait_for(lab, record, cluster, say)) for cluster in members]
+    finally:
+        _hold_interrupts(True)
     if failures := [failure for wait in waits if (failure := wait.result())]:
         raise LabError("\n".join([*failures, "The lab was left as it is for a look; `isthmus lab down` removes it."]))
 
