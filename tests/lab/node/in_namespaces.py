@@ -78,6 +78,9 @@ async def main(folder):
     seen["listens"] = [containers.listens_to_term(deaf.pid), containers.listens_to_term(polite.pid)]
     polite.signal(signal.SIGTERM)
     seen["term"] = await polite.wait()
+    await network.remove_pod("pod-4")
+    await network.add_pod("pod-4", address="10.244.0.6", pod_cidr=CIDR)
+    seen["made again"] = await commands.run(["ip", "-n", "pod-4", "-o", "-4", "addr", "show", "eth0"])
     deaf.kill()
     seen["kill"] = await deaf.wait()
     shell = await container(folder, 6, ["sh"], tty=True)

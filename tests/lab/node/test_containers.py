@@ -69,6 +69,10 @@ def test_ends_are_told_apart(seen):
 
 
 @pytest.mark.lab
+def test_a_pods_network_is_made_again_while_something_still_runs_in_the_old_one(seen):
+    assert "10.244.0.6/32" in seen["made again"]
+
+
 def test_nothing_outlives_the_node(seen):
     assert seen["left"] == 0
 

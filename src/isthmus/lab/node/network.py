@@ -10,11 +10,12 @@ import os
 import socket
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Final
 
-from isthmus.lab.node.commands import run
+from isthmus.lab.node.commands import CommandError, run
 
 BRIDGE: Final = "cni0"
 BRIDGE_MAC: Final = "0a:58:0a:f4:00:01"
@@ -104,7 +105,12 @@ async def add_pod(netns: str, *, address: str, pod_cidr: str) -> None:
 
 
 async def remove_pod(netns: str) -> None:
-    """Undo `add_pod`, also when it did not come far. The veth pair goes with the namespace."""
+    """Undo `add_pod`, also when it did not come far.
+
+    The veth pair goes with the namespace, but later, and not before the last process in there has ended.
+    """
+    with suppress(CommandError):
+        await run(["ip", "link", "del", _link("v", netns)])
     if netns in os.listdir(NAMESPACES):
         await run(["ip", "netns", "del", netns])
 
