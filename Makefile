@@ -27,7 +27,7 @@ unit: setup
 	$(BIN)/pytest tests -m "not lab and not process" -n 2
 
 process: setup
-	$(AS_ROOT) $(BIN)/pytest tests -m "process and not lab" -n 2 --dist loadfile
+	$(AS_ROOT) $(BIN)/pytest tests -m "process and not lab" -n 3 --dist loadfile
 
 e2e: setup
 	$(AS_ROOT) $(BIN)/pytest tests -m lab -n 2 --dist loadgroup --no-loadscope-reorder

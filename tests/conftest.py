@@ -53,6 +53,7 @@ LONGEST = (
 """Groups of lab tests that are begun first, so that no worker is left with one of them at the end."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     roots = [HERE / name for name in STARTS_PROGRAMS]
     for item in items:

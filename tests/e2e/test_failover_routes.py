@@ -49,7 +49,8 @@ def test_a_route_shares_the_traffic_until_it_goes_and_says_that_it_does(routed: 
         running.answered(200)
         routed.apply(WEST, route((LOCAL, 1), (REMOTE, 1)))
         routed.wait(lambda: answering(routed) == local | remote, what="both answer")
-        assert condition(routed, "Accepted") == ("True", "Accepted", "This route is used.")
+        used = ("True", "Accepted", "This route is used.")
+        routed.wait(lambda: condition(routed, "Accepted") == used, what="the route says so")
         routed.apply(WEST, route((LOCAL, 0), (REMOTE, 1)))
         routed.wait(lambda: answering(routed) == remote, what="a weight of 0 is no traffic")
         assert condition(routed, "ResolvedRefs")[0] == "True"

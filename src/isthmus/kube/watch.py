@@ -29,7 +29,8 @@ Handler = Callable[[T | None, T | None], None]
 log = logging.getLogger(__name__)
 
 _FIRST_DELAY: Final = 0.2
-_LONGEST_DELAY: Final = 30.0
+_LONGEST_DELAY: Final = 5.0
+"""What is known is stale until the next try, and a handful of processes harm no server that comes back."""
 _ABSENT_SECONDS: Final = 1.0
 """How soon a kind that was not known is asked for again."""
 _SERVER_SECONDS: Final = (240, 480)

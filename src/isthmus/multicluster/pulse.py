@@ -23,8 +23,6 @@ TOLERATED: Final = 2
 """Beats that may be missed in a row, less one: a single lost packet is no outage."""
 REVIEWED_EVERY: Final = 3
 """Beats between two looks at the permissions."""
-WATCH_RETRY: Final = 5.0
-"""Seconds between tries of a target's watches: a Link is well again only when the last of them is followed again."""
 _FORBIDDEN: Final = 403
 _WITHIN_ITS_SECOND: Final = timedelta(seconds=0.5)
 """A server tells the second that has begun."""

@@ -16,7 +16,6 @@ from isthmus.kube.client import Client
 from isthmus.kube.meta import Key
 from isthmus.kube.watch import Informer, Signal
 from isthmus.multicluster.objects import READY_SLICES, ReadySlice
-from isthmus.multicluster.pulse import WATCH_RETRY
 
 BUCKET: Final = 50
 """Names in one watch: some 3 kB of selector at most, which every proxy on the way accepts in a URL."""
@@ -65,7 +64,7 @@ class Readiness:
 
     def _start(self, services: frozenset[str]) -> _Watch:
         selector = f"{names.SERVICE_NAME_LABEL} in ({','.join(sorted(services))})"
-        informer = Informer(self._client, READY_SLICES, labels=selector, longest_delay=WATCH_RETRY)
+        informer = Informer(self._client, READY_SLICES, labels=selector)
         informer.on_change(self._changed.set)
         task = self._group.create_task(self._run(informer))
         return _Watch(services, informer, task)

@@ -18,7 +18,7 @@ from isthmus.multicluster.links import Link, Mode
 from isthmus.multicluster.objects import SERVICES, Service
 from isthmus.multicluster.plans import Export
 from isthmus.multicluster.published import GATEWAY_SERVICES, GatewayService
-from isthmus.multicluster.pulse import WATCH_RETRY, Pulse
+from isthmus.multicluster.pulse import Pulse
 from isthmus.multicluster.readiness import Readiness
 from isthmus.multicluster.status import Condition
 from isthmus.resources.core import CONFIG_MAPS
@@ -42,13 +42,12 @@ class Remote:
         self.link = link
         self._changed = changed
         self._dirty = Signal()
-        self._services = Informer(client, SERVICES, longest_delay=WATCH_RETRY)
+        self._services = Informer(client, SERVICES)
         self._roots = Informer(
             client,
             CONFIG_MAPS,
             namespace=link.linkerd_namespace,
             fields=f"metadata.name={names.TRUST_ROOTS_CONFIG_MAP}",
-            longest_delay=WATCH_RETRY,
         )
         self.roots_changed = Signal()
         self._gateway_changed: Callable[[], None] = lambda: None
@@ -60,7 +59,6 @@ class Remote:
                 GATEWAY_SERVICES,
                 namespace=namespace,
                 fields=f"metadata.name={name}",
-                longest_delay=WATCH_RETRY,
             )
         self.pulse = Pulse(client, link, lambda: bool(self._through_gateway()))
         self._readiness: Readiness | None = None
