@@ -30,7 +30,7 @@ process: setup
 	$(AS_ROOT) $(BIN)/pytest tests -m "process and not lab" -n 3 --dist loadfile
 
 e2e: setup
-	$(AS_ROOT) $(BIN)/pytest tests -m lab -n 2 --dist loadgroup --no-loadscope-reorder
+	$(AS_ROOT) $(BIN)/pytest tests -m lab -n 2 --dist loadfile --no-loadscope-reorder
 
 # What an ordinary user gets of the lab, in short: the demo, the lab's own tests and a request.
 rootless: setup

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.lab_fixture import lab
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 __all__ = ["lab"]
 
@@ -41,34 +43,30 @@ STARTS_PROGRAMS = (
 
 
 LONGEST = (
-    "test_faults",
-    "ring",
-    "test_nodes",
-    "test_rotation",
-    "test_viz_numbers",
-    "test_tutorial",
-    "test_viz",
-    "test_flat",
+    *("e2e/test_faults.py", "e2e/test_ring.py", "e2e/test_drills.py", "e2e/test_nodes.py", "e2e/test_rotation.py"),
+    *("e2e/test_viz_numbers.py", "tutorial/test_tutorial.py", "e2e/test_viz.py", "e2e/test_flat.py"),
 )
-"""Groups of lab tests that are begun first, so that no worker is left with one of them at the end."""
+"""Files that are begun first, so that no worker is left with one of them at the end."""
+ON_THREE_CLUSTERS = ("e2e/test_ring.py", "e2e/test_drills.py")
+"""Files that share a lab, and so a worker."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     roots = [HERE / name for name in STARTS_PROGRAMS]
     for item in items:
         if any(root == item.path or root in item.path.parents for root in roots):
             item.add_marker(pytest.mark.process)
-        if item.get_closest_marker("lab"):
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=_turn)
+    places = {HERE / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
 
 
-def _group(item: pytest.Item) -> str:
-    """Tests that one worker runs one after another: those of a file, and all that share three clusters."""
-    return "ring" if "ring" in getattr(item, "fixturenames", ()) else item.path.stem
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return _Together(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
-def _turn(item: pytest.Item) -> int:
-    group = _group(item)
-    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+class _Together(LoadFileScheduling):
+    """A worker gets whole files, and all that share a lab."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return ON_THREE_CLUSTERS[0] if file.endswith(ON_THREE_CLUSTERS) else file
