@@ -1,4 +1,4 @@
-"""Clusters with three nodes: pods across them, nodes that are cordoned, drained and lost, and a mesh that stays."""
+"""Clusters with three nodes: pods across them, nodes cordoned, drained and lost, and a mesh that stays, or grows."""
 
 import json
 import time
@@ -29,6 +29,15 @@ PICKY: dict[str, Any] = {
         "nodeSelector": {"kubernetes.io/hostname": NODES[0]},
         "terminationGracePeriodSeconds": 0,
     },
+}
+
+REGISTRY = "registry.example/team"
+CONTROL_PLANE = ("linkerd-identity", "linkerd-destination", "linkerd-proxy-injector")
+OF_ANOTHER_REGISTRY = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "of-another-registry", "annotations": {"linkerd.io/inject": "enabled"}},
+    "spec": {"containers": [{"name": "app", "image": "pause"}], "terminationGracePeriodSeconds": 0},
 }
 
 
@@ -170,3 +179,35 @@ def test_the_gateways_address_moves_when_the_node_that_answers_is_cut_off_and_st
         )
     nodes.wait(lambda: "NotReady" not in nodes.kubectl(EAST, "get", "nodes"), what="the node to be back")
     assert answers_for_the_gateway(nodes) == other
+
+
+def make_highly_available(lab: Lab) -> None:
+    flags = ("--ha", "--registry", REGISTRY, "--set", "podLabels.team=mesh,proxy.logLevel=info")
+    lab.apply(WEST, lab.linkerd(WEST, "install", *flags))
+    for name in CONTROL_PLANE:
+        lab.kubectl(WEST, "-n", "linkerd", "rollout", "status", f"deploy/{name}", "--timeout=60s")
+
+
+def trust(lab: Lab) -> dict[str, str]:
+    found: dict[str, str] = lab.get(WEST, "cm", "-n", "linkerd", "linkerd-identity-trust-roots")["data"]
+    return found
+
+
+def test_an_installation_becomes_highly_available_from_another_registry_while_it_is_used(nodes: Lab) -> None:
+    before = trust(nodes)
+    make_highly_available(nodes)
+    for name in CONTROL_PLANE:
+        deployment = nodes.get(WEST, "deploy", "-n", "linkerd", name)
+        assert deployment["status"]["readyReplicas"] == 3
+        assert deployment["spec"]["template"]["metadata"]["labels"]["team"] == "mesh"
+        pods = nodes.get(WEST, "pods", "-n", "linkerd", "-l", f"linkerd.io/control-plane-component={name[8:]}")
+        assert len({pod["spec"]["nodeName"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}) == 3
+        assert nodes.get(WEST, "pdb", "-n", "linkerd", name)["spec"]["maxUnavailable"] == 1
+    assert trust(nodes) == before, "the certificates are kept"
+    nodes.apply(WEST, OF_ANOTHER_REGISTRY)
+    nodes.kubectl(WEST, "wait", "pod/of-another-registry", "--for=condition=Ready", "--timeout=60s")
+    proxy = nodes.get(WEST, "pod", "of-another-registry")["spec"]["initContainers"][1]
+    assert proxy["image"].startswith(f"{REGISTRY}/proxy:")
+    assert proxy["resources"] == {"requests": {"cpu": "100m", "memory": "20Mi"}, "limits": {"memory": "250Mi"}}
+    answer = nodes.exec(WEST, "deploy/frontend", "curl", "-sS", "http://backend-cluster-east:8080/health")
+    assert "spiffe://" in answer
