@@ -21,6 +21,7 @@ STARTS_PROGRAMS = (
     "lab/api/test_hostile.py",
     "lab/api/test_kubectl.py",
     "lab/api/test_malformed.py",
+    "lab/api/test_process.py",
     "lab/api/test_server.py",
     "lab/api/test_streaming.py",
     "lab/controllers",

@@ -22,6 +22,16 @@ def total(samples: list[Samples], name: str, **labels: str) -> float:
     return sum(each.total(name, **labels) for each in samples)
 
 
+def grown(before: list[Samples], after: list[Samples], name: str, **labels: str) -> dict[str, str]:
+    """All labels of a sample that counted something in between."""
+    return next(
+        found
+        for old, new in zip(before, after, strict=True)
+        for each, found, value in new.all
+        if each == name and labels.items() <= found.items() and (each, found, value) not in old.all
+    )
+
+
 def trust_domain(mesh: Lab, cluster: str) -> str:
     return str(mesh.get(cluster, "cm", "-n", "linkerd", "linkerd-identity-trust-roots")["data"]["trust-domain"])
 
@@ -44,15 +54,10 @@ def test_requests_to_another_cluster_are_counted_exactly_by_both_and_named_after
             ("response_total", {"classification": "success", "status_code": "200"}),
         ):
             assert total(new, name, **labels, **more) - total(old, name, **labels, **more) == REQUESTS
-    [[client], [server]] = [
-        [
-            labels
-            for samples in new
-            for each, labels, _ in samples.all
-            if each == "response_total" and (wanted | {"status_code": "200"}).items() <= labels.items()
-        ][:1]
-        for new, wanted in after
-    ]
+    client, server = (
+        grown(old, new, "response_total", **labels, status_code="200")
+        for (old, labels), (new, _) in zip(before, after, strict=True)
+    )
     assert client["server_id"] == server_id
     assert client["authority"] == "backend-cluster-east.default.svc.cluster.local:8080"
     assert (client["dst_target_service"], client["dst_deployment"]) == ("backend", "backend")
