@@ -46,6 +46,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         Lab(path, dict(os.environ)).isthmus("lab", "down", check=False)
 
 
+@pytest.hookimpl(trylast=True)  # after what the test itself puts back
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Thirty pods that nobody asks anything any more still take their part of the processor: end the three clusters."""
     here, further = (getattr(each, "fixturenames", ()) for each in (item, nextitem))
