@@ -41,6 +41,8 @@ def _prepare(lab: Lab) -> None:
     _in_both(lambda cluster: lab.apply(cluster, lab.linkerd(cluster, "install", "--crds")))
     _in_both(lambda cluster: lab.apply(cluster, lab.linkerd(cluster, "install")))
     _in_both(lambda cluster: lab.apply(cluster, lab.linkerd(cluster, *multicluster)))
+    # A pod that is made before there is an injector gets no proxy.
+    _in_both(lambda cluster: lab.kubectl(cluster, "-n", "linkerd", "rollout", "status", "deploy", "--timeout", "60s"))
     lab.kubectl(EAST, "apply", "-f", str(EXAMPLES / "backend.yaml"))
     lab.kubectl(WEST, "apply", "-f", str(EXAMPLES / "frontend.yaml"))
     lab.apply(WEST, lab.linkerd(EAST, "multicluster", "link", "--cluster-name", EAST, "--gateway=false"))
