@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from isthmus import names
 from isthmus.envoy import bootstrap
 from isthmus.proxy import sds
 from isthmus.proxy.sds import Secrets
 
-WORKLOAD, ROOTS = bootstrap.WORKLOAD_SECRET, bootstrap.ROOTS_SECRET
+WORKLOAD, ROOTS = names.WORKLOAD_CERTIFICATE_SECRET, bootstrap.ROOTS_SECRET
 
 
 class Agent:

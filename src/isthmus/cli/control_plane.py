@@ -182,6 +182,16 @@ def lasting_pods(client: "SyncClient", namespace: str) -> list[Object]:
     ]
 
 
+def containers(pod: Object) -> list[Object]:
+    """All that run in a pod: the init containers, of which the proxy is one, and the others."""
+    return [*(pod["spec"].get("initContainers") or ()), *(pod["spec"].get("containers") or ())]
+
+
+def proxy_of(pod: Object) -> Object | None:
+    """The proxy's container; None where the pod has none."""
+    return next((each for each in containers(pod) if each["name"] == names.PROXY_CONTAINER), None)
+
+
 def require_ready(pod: Object, container: str | None = None) -> None:
     """Raises unless the pod (or one of its containers) is ready, and says what it waits for."""
     status = pod.get("status", {})

@@ -6,7 +6,7 @@ import click
 
 from isthmus import names
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import PODS
+from isthmus.cli.control_plane import PODS, proxy_of
 from isthmus.cli.options import Cluster, cluster_options, fail
 
 EPILOG: Final = """
@@ -46,8 +46,7 @@ def _print(cluster: Cluster, pod: dict[str, Any]) -> None:
 
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     click.echo(f"\nPOD {name} ({namespace})\n")
-    containers = [*pod["spec"].get("initContainers", []), *pod["spec"].get("containers", [])]
-    if not any(container["name"] == names.PROXY_CONTAINER for container in containers):
+    if proxy_of(pod) is None:
         click.echo("  it has no proxy")
         return
     pem = exec_in_pod(

@@ -10,7 +10,7 @@ from isthmus import names
 from isthmus.cli import health
 from isthmus.cli.check import kubernetes_api, wait_option
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import CONFIG_MAPS, lasting_pods, require_ready
+from isthmus.cli.control_plane import CONFIG_MAPS, lasting_pods, proxy_of, require_ready
 from isthmus.cli.health import Category, Check, Problem, Remark, Settled
 from isthmus.cli.link_checks import GATEWAY_SERVICES, PATIENCE, Conditions, LinkReports, by_type
 from isthmus.cli.link_controller_checks import INSTALL, LinkControllers, require_no_crash
@@ -229,12 +229,8 @@ class Extension:
 
 def _trust_domain(pod: Object) -> str:
     """The domain that the injector gave to the pod's proxy; "" without one."""
-    spec = pod["spec"]
-    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
-        for entry in container.get("env") or () if container["name"] == names.PROXY_CONTAINER else ():
-            if entry["name"] == "ISTHMUS_TRUST_DOMAIN":
-                return str(entry.get("value") or "")
-    return ""
+    given = (proxy_of(pod) or {}).get("env") or ()
+    return next((str(entry.get("value") or "") for entry in given if entry["name"] == "ISTHMUS_TRUST_DOMAIN"), "")
 
 
 def without_addresses(conditions: Conditions) -> str:

@@ -1,6 +1,6 @@
 """Commands of Linkerd's that this mesh has not: each says why, and what to type instead."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import click
@@ -40,11 +40,18 @@ def refused(name: str) -> click.Command | None:
     if name not in WHY:
         return None
     reason, hint = WHY[name]
+    return refusing(name, reason, lambda _: hint, help_more=hint)
+
+
+def refusing(path: str, reason: str, instead: Callable[[Sequence[str]], str], *, help_more: str = "") -> click.Command:
+    """The command that `path` ends with: it fails, and says why and, of the words that were given, what to type."""
 
     def refuse(words: Sequence[str]) -> None:
-        fail(f"`{name}` is not there: {reason}.", hint)
+        fail(f"`{path}` is not there: {reason}.", instead(words))
 
     unread: list[click.Parameter] = [click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)]
+    # With -h for help, click would find it in -nshop.
     settings: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-    told = f"Not there: {reason}." + (f"\n\n{hint}" if hint else "")
+    told = f"Not there: {reason}." + (f"\n\n{help_more}" if help_more else "")
+    name = path.split()[-1]
     return click.Command(name, callback=refuse, params=unread, hidden=True, context_settings=settings, help=told)

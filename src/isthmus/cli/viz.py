@@ -7,7 +7,7 @@ import yaml
 
 from isthmus import names
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import CONFIG_MAPS, NAMESPACES, PODS
+from isthmus.cli.control_plane import CONFIG_MAPS, NAMESPACES, PODS, proxy_of
 from isthmus.cli.options import Cluster, cluster_options, fail
 from isthmus.cli.setting import SETTING, full_values, given_values
 from isthmus.cli.tables import table
@@ -182,17 +182,12 @@ def list_(*, cluster: Cluster, namespace: str | None, all_namespaces: bool) -> N
     meshed = [
         pod["metadata"]
         for pod in pods
-        if any(each["name"] == names.PROXY_CONTAINER for each in _containers(pod))
-        and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+        if proxy_of(pod) and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
     ]
     if not meshed:
         click.echo("No meshed pods found.", err=True)
         return
     click.echo(table(("NAMESPACE", "NAME"), sorted((each["namespace"], each["name"]) for each in meshed)))
-
-
-def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*(pod["spec"].get("initContainers") or []), *(pod["spec"].get("containers") or [])]
 
 
 for _unserved in commands():

@@ -10,7 +10,14 @@ from isthmus import names
 from isthmus.cli import health
 from isthmus.cli.check import kubernetes_api, wait_option
 from isthmus.cli.connection import connected
-from isthmus.cli.control_plane import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESPACES, lasting_pods, require_ready
+from isthmus.cli.control_plane import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    NAMESPACES,
+    lasting_pods,
+    proxy_of,
+    require_ready,
+)
 from isthmus.cli.health import Category, Check, Problem, Settled
 from isthmus.cli.options import Cluster, cluster_options
 from isthmus.cli.viz_ask import raw
@@ -136,8 +143,7 @@ class Extension:
 
     def require_injected(self) -> None:
         for pod in self.pods():
-            containers = [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]
-            if not any(each["name"] == names.PROXY_CONTAINER for each in containers):
+            if proxy_of(pod) is None:
                 raise Problem(f"pod {pod['metadata']['name']} has no proxy: restart it when `linkerd check` is green")
 
     def require_running(self) -> None:

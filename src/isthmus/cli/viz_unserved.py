@@ -2,11 +2,11 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from isthmus.cli.options import fail
+from isthmus.cli.unserved import refusing
 
 WHY: Final = {
     "routes": "ServiceProfiles are not served by this mesh, and an HTTPRoute is for all requests of a service",
@@ -22,21 +22,15 @@ SERVICES: Final = ("svc", "service", "services", "au", "authority", "authorities
 
 
 def commands() -> Iterator[click.Command]:
-    for name in WHY:
-        yield _refused(name)
+    for name, reason in WHY.items():
+        yield refusing(f"viz {name}", reason, _here if name == "routes" else lambda _: "")
 
 
-def _refused(name: str) -> click.Command:
-    def refuse(words: Sequence[str]) -> None:
-        outer = click.get_current_context().find_root().params
-        where = [part for flag in ("kubeconfig", "context") if outer.get(flag) for part in (f"--{flag}", outer[flag])]
-        fail(f"`viz {name}` is not there: {WHY[name]}.", instead([*words, *where]) if name == "routes" else "")
-
-    unread: list[click.Parameter] = [click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)]
-    # With -h for help, click would find it in -nshop.
-    settings: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-    told = f"Not there: {WHY[name]}."
-    return click.Command(name, callback=refuse, params=unread, hidden=True, context_settings=settings, help=told)
+def _here(words: Sequence[str]) -> str:
+    """`instead`, for the cluster that was asked."""
+    outer = click.get_current_context().find_root().params
+    where = [part for flag in ("kubeconfig", "context") if outer.get(flag) for part in (f"--{flag}", outer[flag])]
+    return instead([*words, *where])
 
 
 def instead(words: Sequence[str]) -> str:

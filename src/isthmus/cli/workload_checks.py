@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from isthmus import names
-from isthmus.cli.control_plane import NAMESPACES, PODS, SERVICES, ControlPlane
+from isthmus.cli.control_plane import NAMESPACES, PODS, SERVICES, ControlPlane, proxy_of
 from isthmus.cli.health import Category, Check, Problem
 from isthmus.injector.patch import ENABLED
 from isthmus.kube.kinds import Object
@@ -55,13 +55,12 @@ def require_injection(plane: ControlPlane, namespace: str | None) -> None:
 
 
 def _left_out(pod: Object, asking: Mapping[str, str]) -> bool:
-    metadata, spec = pod["metadata"], pod["spec"]
-    if metadata.get("deletionTimestamp") or (pod.get("status") or {}).get("phase") in ENDED or spec.get("hostNetwork"):
+    metadata, ended = pod["metadata"], (pod.get("status") or {}).get("phase") in ENDED
+    if metadata.get("deletionTimestamp") or ended or pod["spec"].get("hostNetwork"):
         return False
     if _annotations(pod).get(names.INJECT_ANNOTATION, asking.get(metadata["namespace"], "")) not in ENABLED:
         return False
-    containers = [*spec.get("containers", ()), *(spec.get("initContainers") or ())]
-    return all(container["name"] != names.PROXY_CONTAINER for container in containers)
+    return proxy_of(pod) is None
 
 
 def require_splits(plane: ControlPlane) -> None:

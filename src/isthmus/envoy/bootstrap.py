@@ -25,9 +25,8 @@ TAP: Final = "requests"
 """By this name Envoy's admin interface is asked for single requests."""
 SECRETS_SOCKET: Final = "secrets.sock"
 """In the certificate directory; whoever can open it gets the key."""
-WORKLOAD_SECRET: Final = names.WORKLOAD_CERTIFICATE_SECRET
 WORKLOAD_FILE: Final = "workload.json"
-"""File in the certificate directory that holds this secret, `workload_secret`."""
+"""File in the certificate directory that holds the workload's secret, `workload_secret`."""
 ROOTS_SECRET: Final = "roots"  # noqa: S105 - a name
 ROOTS_FILE: Final = "roots.json"
 """The same for the roots that vouch for the destination service, `roots_secret`."""
@@ -174,7 +173,7 @@ def secret_source() -> dict[str, Any]:
 def workload_secret(certificate: str, private_key: str) -> dict[str, Any]:
     """The workload's certificate chain and key (PEM) in one secret: both change at once."""
     pair = {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": private_key}}
-    return _secret(WORKLOAD_SECRET, tls_certificate=pair)
+    return _secret(names.WORKLOAD_CERTIFICATE_SECRET, tls_certificate=pair)
 
 
 def roots_secret(roots: str) -> dict[str, Any]:
@@ -194,7 +193,7 @@ def _xds(*, host: str, port: int, spiffe_id: str) -> dict[str, Any]:
         "dns_lookup_family": "V4_PREFERRED",
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 10}},
         "upstream_bind_config": {"socket_options": [_UNANSWERED]},
-        "load_assignment": _single_endpoint(XDS_CLUSTER, host, port),
+        "load_assignment": _single_endpoint(XDS_CLUSTER, _address(host, port)),
         "typed_extension_protocol_options": _http_options(
             explicit_http_config={
                 "http2_protocol_options": {"connection_keepalive": {"interval": "10s", "timeout": "5s"}}
@@ -211,7 +210,9 @@ def _xds(*, host: str, port: int, spiffe_id: str) -> dict[str, Any]:
                         "tls_maximum_protocol_version": "TLSv1_3",  # as a client, Envoy stops at 1.2 unless told
                     },
                     "alpn_protocols": ["h2"],
-                    "tls_certificate_sds_secret_configs": [{"name": WORKLOAD_SECRET, "sds_config": secret_source()}],
+                    "tls_certificate_sds_secret_configs": [
+                        {"name": names.WORKLOAD_CERTIFICATE_SECRET, "sds_config": secret_source()}
+                    ],
                     "combined_validation_context": {
                         "default_validation_context": {
                             "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": spiffe_id}}]
@@ -225,11 +226,10 @@ def _xds(*, host: str, port: int, spiffe_id: str) -> dict[str, Any]:
 
 
 def _agent(socket: str) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": {"pipe": {"path": socket}}}}
     return {
         "name": AGENT_CLUSTER,
         "type": "STATIC",
-        "load_assignment": {"cluster_name": AGENT_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "load_assignment": _single_endpoint(AGENT_CLUSTER, {"pipe": {"path": socket}}),
     }
 
 
@@ -242,7 +242,7 @@ def _collector(host: str, port: int) -> dict[str, Any]:
         "dns_lookup_family": "V4_PREFERRED",
         "circuit_breakers": {"thresholds": [_UNSENT]},
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 10}},
-        "load_assignment": _single_endpoint(COLLECTOR_CLUSTER, host, port),
+        "load_assignment": _single_endpoint(COLLECTOR_CLUSTER, _address(host, port)),
         "typed_extension_protocol_options": _http_options(explicit_http_config={"http2_protocol_options": {}}),
     }
 
@@ -279,8 +279,8 @@ def _http_options(**protocol: Any) -> dict[str, Any]:
     return {f"envoy.{kind}": {"@type": _TYPE + kind, **protocol}}
 
 
-def _single_endpoint(cluster: str, host: str, port: int) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": _address(host, port)}}
+def _single_endpoint(cluster: str, address: dict[str, Any]) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": address}}
     return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [endpoint]}]}
 
 

@@ -15,11 +15,12 @@ from google.protobuf import json_format
 
 from isthmus import names
 from isthmus.envoy import wire
-from isthmus.envoy.bootstrap import WORKLOAD_SECRET, secret_source
+from isthmus.envoy.bootstrap import secret_source
 from isthmus.mesh.model import Trust
 
 _WORKLOAD: Final = secret_pb2.SdsSecretConfig(
-    name=WORKLOAD_SECRET, sds_config=json_format.ParseDict(secret_source(), config_source_pb2.ConfigSource())
+    name=names.WORKLOAD_CERTIFICATE_SECRET,
+    sds_config=json_format.ParseDict(secret_source(), config_source_pb2.ConfigSource()),
 )
 
 

@@ -12,6 +12,7 @@ import select
 import socket
 from typing import Final
 
+from isthmus import names
 from isthmus.envoy import bootstrap
 
 MAX_POLL: Final = 512 * 1024
@@ -19,7 +20,7 @@ MAX_POLL: Final = 512 * 1024
 _FILES: Final = {
     b'"resource_names":["%s"]' % name.encode(): file
     for name, file in (
-        (bootstrap.WORKLOAD_SECRET, bootstrap.WORKLOAD_FILE),
+        (names.WORKLOAD_CERTIFICATE_SECRET, bootstrap.WORKLOAD_FILE),
         (bootstrap.ROOTS_SECRET, bootstrap.ROOTS_FILE),
     )
 }
